@@ -1,0 +1,88 @@
+"""Every choice that reading a text and training on it makes, in frozen dataclasses checked when made."""
+
+import dataclasses
+import math
+from typing import Literal, get_args
+
+from .errors import InputError
+
+Objective = Literal["negative-sampling", "naive-softmax"]
+UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """How text becomes words, and which of them get vectors.
+
+    Raises:
+      InputError: a field is out of its range.
+    """
+
+    min_count: int = 5
+    """Words seen fewer times than this have no vector; windows close over them."""
+    max_vocab: int | None = None
+    """At most this many words, the most frequent ones."""
+    lowercase: bool = False
+    """Make all letters small."""
+    normalize: UnicodeForm | None = None
+    """Unicode normalization, so that one spelling is one word."""
+
+    def __post_init__(self) -> None:
+        _check("min_count", self.min_count, self.min_count >= 1, "at least 1")
+        if self.max_vocab is not None:
+            _check("max_vocab", self.max_vocab, self.max_vocab >= 1, "at least 1")
+        forms = get_args(UnicodeForm)
+        if self.normalize is not None:
+            _check("normalize", self.normalize, self.normalize in forms, f"one of {', '.join(forms)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train.
+
+    Raises:
+      InputError: a field is out of its range.
+
+    >>> TrainConfig(dim=0)
+    Traceback (most recent call last):
+    w2v_jax.errors.InputError: dim is 0; it must be at least 1
+    """
+
+    dim: int = 100
+    """Numbers in a word vector (D)."""
+    window: int = 5
+    """Most tokens between a center and its outside words; each center draws its own reach from 1 to this."""
+    epochs: int = 5
+    """Passes over the corpus."""
+    sample: float = 1e-3
+    """Subsampling threshold for frequent words, as a share of all tokens; 0 keeps every token."""
+    negative: int = 5
+    """Weight of the noise: negatives for each outside word."""
+    lr: float = 0.025
+    """Learning rate at the start; it falls linearly to a ten-thousandth of itself."""
+    seed: int = 0
+    """The same seed gives the same vectors, bit for bit."""
+    objective: Objective = "negative-sampling"
+    """naive-softmax scores every word of the vocabulary for every center: exact, and slow."""
+    block: int = 256
+    """Consecutive tokens in a step (T), a multiple of 32."""
+    noise: int = 128
+    """Noise words that a step draws and all its centers share (K)."""
+    held_out: float = 0.0
+    """Share of the corpus kept from training, to report its loss beside the training loss."""
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "window", "epochs", "negative", "block", "noise"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        _check("block", self.block, self.block % 32 == 0, "a multiple of 32")
+        _check("seed", self.seed, 0 <= self.seed < 2**32, "from 0 to 4294967295")
+        _check("sample", self.sample, 0 <= self.sample < math.inf, "0 (keep every token) or more")
+        _check("lr", self.lr, 0 < self.lr < math.inf, "a number above 0")
+        _check("held_out", self.held_out, 0 <= self.held_out < 1, "at least 0 and under 1")
+        objectives = get_args(Objective)
+        _check("objective", self.objective, self.objective in objectives, f"one of {', '.join(objectives)}")
+
+
+def _check(name: str, value: object, fits: bool, allowed: str) -> None:
+    if not fits:
+        raise InputError(f"{name} is {value}; it must be {allowed}")

@@ -1,0 +1,90 @@
+"""Files in, files out: read anything, anywhere; write the whole file or none of it."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+
+from .errors import InputError
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str], *, unpack: bool = True) -> Iterator[BinaryIO]:
+    """Open a file's bytes for reading: local or any fsspec URL, unpacked by its ending (gz, bz2, xz, zst, zip).
+
+    Raises:
+      InputError: there is no such file, it is a directory, cannot be opened, or is damaged or cut short.
+    """
+    name = os.fspath(path)
+    try:
+        with fsspec.open(name, "rb", compression="infer" if unpack else None) as file:
+            yield cast(BinaryIO, file)
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{name}: is a directory; name a file in it") from None
+    except (OSError, EOFError, ImportError, ValueError, *_unpacking_errors()) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{name}: cannot be read: {reason}") from error
+
+
+def _unpacking_errors() -> tuple[type[Exception], ...]:
+    import lzma
+    import zipfile
+    import zlib
+
+    from fsspec.compression import zstd
+
+    return lzma.LZMAError, zlib.error, zipfile.BadZipFile, zstd.ZstdError
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Write a local file that appears under its name only when it is whole; a failure leaves the old one.
+
+    Raises:
+      InputError: the folder does not exist or cannot be written, or the name is a directory.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: is a directory; name a file in it")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}: {target.parent}") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise, before hours of work, what `writing` would raise after them."""
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: is a directory; name a file in it")
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}: {target.parent}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,149 @@
+"""A corpus of word ids, encoded once, kept on disk and mapped into memory."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+from jaxtyping import Integer
+
+from ..config import TextConfig
+from ..errors import InputError
+from ..files import reading
+from .encoding import encode
+from .tokens import pieces_of_sentences, pieces_of_text
+from .vocabulary import Vocabulary
+
+FORMAT = 1
+IDS, LINE_ENDS, META = "ids.int32", "line_ends.int64", "corpus.json"
+
+
+def default_cache() -> Path:
+    """Where encoded corpora and downloads lie when nobody names a folder."""
+    return platformdirs.user_cache_path("w2v_jax")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+    """A text as the ids of its words; words outside the vocabulary are left out.
+
+    >>> corpus = Corpus.from_sentences([["to", "be", "or"], ["not", "to", "be"]], TextConfig(min_count=1))
+    >>> corpus.vocabulary.words, corpus.ids.tolist(), corpus.line_ends.tolist()
+    (('be', 'to', 'not', 'or'), [1, 0, 3, 2, 1, 0], [3, 6])
+    """
+
+    ids: Integer[np.ndarray, " tokens"]
+    """int32, memory-mapped."""
+    line_ends: Integer[np.ndarray, " lines"]
+    """int64, memory-mapped: line i is `ids[line_ends[i - 1] : line_ends[i]]`."""
+    vocabulary: Vocabulary
+    source_tokens: int
+    """All the words of the text, those outside the vocabulary too."""
+    folder: Path | None = None
+    """Where the encoded corpus lies."""
+
+    @classmethod
+    def from_file(
+        cls, path: str | os.PathLike[str], config: TextConfig | None = None, *, cache: str | os.PathLike[str] | None = None
+    ) -> "Corpus":
+        """Encode a text file, or map what an earlier call left in the `cache` folder.
+
+        The file is local or any fsspec URL, plain or compressed. It is read once to tell by its
+        checksum whether an encoding in the cache fits it, and once more when none does; put
+        `simplecache::` before a URL to fetch it once.
+
+        Raises:
+          InputError: the file cannot be read, is not text, or has too few words; or the cache
+            cannot be written.
+        """
+        config = config or TextConfig()
+        key = {"format": FORMAT, "sha256": _source_checksum(path), "text": dataclasses.asdict(config)}
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+        stem = Path(os.fspath(path)).name.split(".")[0][:64]
+        folder = Path(cache if cache is not None else default_cache()) / f"{stem}-{digest}"
+        found = _load(folder, key)
+        if found is None:
+            with reading(path) as file:
+                _encode_to(folder, key, pieces_of_text(file, config, os.fspath(path)), config, os.fspath(path))
+            found = _load(folder, key)
+        if found is None:
+            raise InputError(f"{folder}: was damaged while it was written; delete it and try again")
+        return found
+
+    @classmethod
+    def from_sentences(cls, sentences: Iterable[Iterable[str]], config: TextConfig | None = None) -> "Corpus":
+        """Encode sentences that Python holds, each a list of words, which are taken as they are.
+
+        Raises:
+          InputError: a sentence is not a list of words, or no word is frequent enough.
+        """
+        config = config or TextConfig()
+        with tempfile.TemporaryFile() as scratch, tempfile.TemporaryFile() as ids, tempfile.TemporaryFile() as ends:
+            pieces = pieces_of_sentences(sentences)
+            encoded = encode(pieces, config, "the sentences", scratch=scratch, ids=ids, ends=ends)
+            return cls(_map(ids, np.int32), _map(ends, np.int64), encoded.vocabulary, encoded.source_tokens)
+
+
+def _source_checksum(path: str | os.PathLike[str]) -> str:
+    with reading(path, unpack=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encode_to(folder: Path, key: dict[str, Any], pieces: Any, config: TextConfig, name: str) -> None:
+    """Encode into a folder beside the final one, and give it its name when it is whole."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    except OSError as error:
+        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror}") from None
+    try:
+        with (
+            tempfile.TemporaryFile(dir=temporary) as scratch,
+            open(temporary / IDS, "wb") as ids,
+            open(temporary / LINE_ENDS, "wb") as ends,
+        ):
+            encoded = encode(pieces, config, name, scratch=scratch, ids=ids, ends=ends)
+        meta = {
+            "key": key,
+            "words": encoded.vocabulary.words,
+            "counts": encoded.vocabulary.counts.tolist(),
+            "source_tokens": encoded.source_tokens,
+            "checksums": {file: _checksum(temporary / file) for file in (IDS, LINE_ENDS)},
+        }
+        (temporary / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # there only when `_load` found it unfit
+        temporary.replace(folder)
+    except OSError as error:
+        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
+    """The corpus in a folder, unless it is not there, not whole, or not what `key` asks for."""
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        if meta["key"] != key or any(_checksum(folder / file) != sum_ for file, sum_ in meta["checksums"].items()):
+            return None
+        with open(folder / IDS, "rb") as ids, open(folder / LINE_ENDS, "rb") as ends:
+            vocabulary = Vocabulary(tuple(meta["words"]), np.array(meta["counts"]))
+            return Corpus(_map(ids, np.int32), _map(ends, np.int64), vocabulary, meta["source_tokens"], folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _checksum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _map(file: Any, dtype: type[np.integer[Any]]) -> Integer[np.ndarray, " n"]:
+    file.flush()
+    return np.memmap(file, dtype, mode="r")

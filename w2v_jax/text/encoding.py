@@ -1,0 +1,79 @@
+"""Words to integers, in one pass over the text and one over the integers."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from jaxtyping import Integer
+
+from ..config import TextConfig
+from ..errors import InputError
+from .tokens import Piece
+from .vocabulary import Vocabulary, select
+
+SLICE = 1 << 22  # tokens of a file looked at in one go
+NO_WORD, LINE_END = 0, 1  # the first two provisional ids
+
+
+class Encoded(NamedTuple):
+    """What `encode` found beside the ids it wrote."""
+
+    vocabulary: Vocabulary
+    source_tokens: int
+    tokens: int
+
+
+def encode(
+    pieces: Iterable[Piece], config: TextConfig, name: str, *, scratch: BinaryIO, ids: BinaryIO, ends: BinaryIO
+) -> Encoded:
+    """Write the id of every token in the vocabulary as int32, and where each line ends as int64.
+
+    Words get provisional ids in the order in which they come, so that the text is read once; when
+    all have been counted, the provisional ids become places in the vocabulary and words outside it
+    vanish. `scratch` holds the provisional ids meanwhile.
+
+    Raises:
+      InputError: there is no word, or none is frequent enough for the vocabulary.
+    """
+    provisional: defaultdict[str | None, int] = defaultdict(None, {"": NO_WORD, None: LINE_END})
+    provisional.default_factory = provisional.__len__
+    for types, indices, line_lengths in pieces:
+        ids_of_types = np.fromiter(map(provisional.__getitem__, types), np.int32, len(types))
+        scratch.write(np.insert(ids_of_types[indices], np.cumsum(line_lengths)[:-1], LINE_END).data)
+
+    words = [word or "" for word in provisional]
+    counts = np.zeros(len(words), np.int64)
+    for part in _slices(scratch):
+        counts += np.bincount(part, minlength=len(words))
+    counts[[NO_WORD, LINE_END]] = 0
+    if not counts.any():
+        raise InputError(f"{name}: holds no words; give a text file, one sentence a line")
+    chosen = select(words, counts, min_count=config.min_count, max_size=config.max_vocab)
+    if not len(chosen):
+        raise InputError(
+            f"{name}: none of its {np.count_nonzero(counts):,} words occurs {config.min_count} times; "
+            f"lower the minimum count (the most frequent occurs {counts.max():,} times)"
+        )
+    place = np.full(len(words), -1, np.int32)
+    place[chosen] = np.arange(len(chosen), dtype=np.int32)
+
+    tokens = 0
+    last_end = np.zeros(1, np.int64)
+    for part in itertools.chain(_slices(scratch), [np.array([LINE_END])]):
+        final = place[part]
+        inside = final >= 0
+        ids.write(final[inside].data)
+        tokens_after = tokens + np.cumsum(inside)
+        line_ends = np.concatenate([last_end, tokens_after[part == LINE_END]])
+        ends.write(line_ends[1:][np.diff(line_ends) > 0].data)  # a line with no word left is none
+        tokens, last_end = int(tokens_after[-1]), line_ends[-1:]
+    vocabulary = Vocabulary(tuple(words[i] for i in chosen), counts[chosen])
+    return Encoded(vocabulary, int(counts.sum()), tokens)
+
+
+def _slices(file: BinaryIO) -> Iterator[Integer[np.ndarray, " slice"]]:
+    file.seek(0)
+    while len(part := np.frombuffer(file.read(4 * SLICE), np.int32)):
+        yield part

@@ -1,0 +1,101 @@
+"""Optax on the rows that a step touched, and on no other.
+
+A word2vec step has gradients for a few hundred of a table's V rows. Dense optax would read and
+write the whole [V, D] table, and every table of its state, at each step; this wrapper gathers the
+touched rows of the state, lets the optimizer work on them as if they were the parameters, and
+scatters them back.
+"""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from ..params import Params
+
+
+class Rows(NamedTuple):
+    """Some rows of a [V, D] table; an id of V or more stands for no row."""
+
+    ids: Int[Array, " N"]
+    values: Float[Array, "N D"]
+
+
+def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False) -> optax.GradientTransformation:
+    """An (init, update) pair like `optimizer`'s, whose updates are a `Params` of `Rows` instead of tables.
+
+    Equal to the dense optimizer where a row with no gradient would not move: SGD and Adagrad
+    always; momentum, Adam and weight decay on the rows touched at every step (an untouched row
+    waits, its momentum with it). Rows that stand twice are summed first, unless the optimizer is
+    `linear` in its gradients, as SGD is: then each may move the table by itself, which is quicker.
+
+    >>> import jax.numpy as jnp, optax
+    >>> params = Params(jnp.zeros((3, 1)), jnp.zeros((3, 1)))
+    >>> optimizer = row_sparse(optax.adagrad(1.0, initial_accumulator_value=0.0))
+    >>> gradient = Rows(jnp.array([2, 2]), jnp.array([[3.0], [1.0]]))
+    >>> updates, _ = optimizer.update(Params(gradient, gradient), optimizer.init(params), params)
+    >>> apply_rows(params, updates).center.ravel().round(3).tolist()
+    [0.0, 0.0, -1.0]
+    """
+
+    def update(
+        updates: Any, state: optax.OptState, params: Any = None
+    ) -> tuple[Any, optax.OptState]:
+        updates = updates if linear else Params(*map(sum_duplicates, updates))
+        ids = Params(*(rows.ids for rows in updates))
+        # For every leaf of the state, the ids of the table that it follows, or None (a step count).
+        follows = optax.tree.map_params(
+            optimizer, lambda _, ids: ids, state, ids, transform_non_params=lambda _: None
+        )
+        state_rows = jax.tree.map(
+            lambda ids, leaf: leaf if ids is None else take(leaf, ids), follows, state, is_leaf=_is_none
+        )
+        params_rows = None if params is None else Params(*map(take, params, ids))
+        values = Params(*(rows.values for rows in updates))
+        new_values, new_rows = optimizer.update(values, state_rows, params_rows)
+        new_state = jax.tree.map(
+            lambda ids, leaf, rows: rows if ids is None else leaf.at[ids].set(rows, mode="drop"),
+            follows, state, new_rows, is_leaf=_is_none,
+        )  # fmt: skip
+        return Params(*map(Rows, ids, new_values)), new_state
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
+def apply_rows(params: Params, updates: Params) -> Params:
+    """Add each of the rows to its table: `optax.apply_updates` for the updates of `row_sparse`."""
+    return Params(*(
+        table.at[rows.ids].add(rows.values.astype(table.dtype), mode="drop")
+        for table, rows in zip(params, updates, strict=True)
+    ))  # fmt: skip
+
+
+def take(table: Float[Array, "V D"], ids: Int[Array, " N"]) -> Float[Array, "N D"]:
+    """The rows `ids` of a table; an id that stands for no row gives some row."""
+    return table.at[ids].get(mode="clip")
+
+
+def sum_duplicates(rows: Rows) -> Rows:
+    """The same gradient with each id once: equal ids' rows summed, the places left over empty.
+
+    >>> import jax.numpy as jnp
+    >>> summed = sum_duplicates(Rows(jnp.array([4, 1, 4]), jnp.array([[1.0], [2.0], [3.0]])))
+    >>> summed.ids.tolist()[:2], summed.values.tolist()
+    ([1, 4], [[2.0], [4.0], [0.0]])
+    """
+    size = len(rows.ids)
+    order = jnp.argsort(rows.ids, stable=True)
+    ids = rows.ids[order]
+    starts = jnp.concatenate([jnp.ones(1, bool), ids[1:] != ids[:-1]])
+    place = jnp.cumsum(starts, dtype=jnp.int32) - 1
+    nowhere = jnp.iinfo(ids.dtype).max
+    unique = jnp.full(size, nowhere, ids.dtype).at[place].set(ids)
+    values = jnp.zeros_like(rows.values).at[place].add(rows.values[order])
+    return Rows(unique, values)
+
+
+def _is_none(leaf: chex.ArrayTree) -> bool:
+    return leaf is None
