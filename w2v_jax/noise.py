@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, UInt32
 
 
 class AliasTable(NamedTuple):
@@ -41,19 +41,32 @@ def alias_table(probabilities: Float[np.ndarray, " V"]) -> AliasTable:
     return AliasTable(jnp.asarray(share, jnp.float32), jnp.asarray(alias, jnp.int32))
 
 
-def draw(key: PRNGKeyArray, table: AliasTable, count: int) -> Int[Array, " K"]:
-    """`count` independent words from the table's distribution.
+def draw(bits: UInt32[Array, "2 K"], table: AliasTable) -> Int[Array, " K"]:
+    """A word from the table's distribution for each pair of 32 random bits: one picks a box, one a side of it.
 
     >>> import jax
-    >>> draw(jax.random.key(0), alias_table(np.array([0.0, 1.0])), 3).tolist()
+    >>> draw(jax.random.bits(jax.random.key(0), (2, 3)), alias_table(np.array([0.0, 1.0]))).tolist()
     [1, 1, 1]
     """
-    box_key, side_key = jax.random.split(key)
-    box = jax.random.randint(box_key, (count,), 0, len(table.alias), jnp.int32)
-    stays = jax.random.uniform(side_key, (count,)) < table.threshold[box]
-    return jnp.where(stays, box, table.alias[box])
+    box = (bits[0] % jnp.uint32(len(table.alias))).astype(jnp.int32)
+    side = (bits[1] >> 8).astype(jnp.float32) * jnp.float32(2**-24)
+    return jnp.where(side < table.threshold[box], box, table.alias[box])
 
 
-def draw_reach(key: PRNGKeyArray, count: int, window: int) -> Int[Array, " T"]:
+def draw_reach(bits: UInt32[Array, " T"], window: int) -> Int[Array, " T"]:
     """How far each center looks: uniform from 1 to `window`, so that near words count more (word2vec.c, 2013)."""
-    return jax.random.randint(key, (count,), 1, window + 1, jnp.int32)
+    return 1 + (bits % jnp.uint32(window)).astype(jnp.int32)
+
+
+class Draws(NamedTuple):
+    """All that one step draws."""
+
+    reach: Int[Array, " T"]
+    noise: Int[Array, " K"]
+
+
+def step_draws(seed: int, step: Int[Array, ""], table: AliasTable, *, block: int, window: int, noise: int) -> Draws:
+    """The draws of a step, from one call to the generator: a call for each would cost a CPU a tenth of the step."""
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    bits = jax.random.bits(key, (block + 2 * noise,), jnp.uint32)
+    return Draws(draw_reach(bits[:block], window), draw(bits[block:].reshape(2, noise), table))

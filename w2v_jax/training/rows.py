@@ -24,8 +24,12 @@ class Rows(NamedTuple):
     values: Float[Array, "N D"]
 
 
-def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False) -> optax.GradientTransformation:
-    """An (init, update) pair like `optimizer`'s, whose updates are a `Params` of `Rows` instead of tables.
+class RowSparse(optax.GradientTransformation):
+    """What `row_sparse` returns: an (init, update) pair whose updates are a `Params` of `Rows`."""
+
+
+def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False) -> RowSparse:
+    """An (init, update) pair like `optimizer`'s, whose updates are `Rows` of the tables instead of tables.
 
     Equal to the dense optimizer where a row with no gradient would not move: SGD and Adagrad
     always; momentum, Adam and weight decay on the rows touched at every step (an untouched row
@@ -62,7 +66,7 @@ def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False)
         )  # fmt: skip
         return Params(*map(Rows, ids, new_values)), new_state
 
-    return optax.GradientTransformation(optimizer.init, update)
+    return RowSparse(optimizer.init, update)
 
 
 def apply_rows(params: Params, updates: Params) -> Params:

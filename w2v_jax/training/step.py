@@ -7,18 +7,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from ..config import TrainConfig
 from ..frequency import noise_distribution
-from ..noise import alias_table, draw, draw_reach
+from ..noise import alias_table, step_draws
 from ..objectives.negative_sampling import logistic
 from ..objectives.residual import pull_back, scores
 from ..objectives.softmax import log_normalizer, softmax
 from ..params import Params
 from ..text.vocabulary import Vocabulary
 from ..windows import Block, Tiles, tiles
-from .rows import Rows, apply_rows, row_sparse, take
+from .rows import Rows, RowSparse, apply_rows, row_sparse, take
 from .state import TrainState
 
 
@@ -31,8 +31,8 @@ class Metrics(NamedTuple):
     """(center, outside) pairs in the block."""
 
 
-Gradients = Callable[[Params, Block, PRNGKeyArray], tuple[Metrics, Params]]
-"""(params, block, key) → the summed loss of the block, and its gradient as `Params` of `Rows`."""
+Gradients = Callable[[Params, Block, Int[Array, ""]], tuple[Metrics, Params]]
+"""(params, block, step) → the summed loss of the block, and its gradient as `Params` of `Rows`."""
 
 
 def make_train_step(
@@ -40,16 +40,15 @@ def make_train_step(
 ) -> Callable[[TrainState, Block], tuple[TrainState, Metrics]]:
     """The jitted step, (state, block) → (state, metrics); the state that goes in is donated.
 
-    The optimizer is any of optax's; it sees the gradient of the loss summed over the block, on the
-    rows that the block touched.
+    The optimizer is any of optax's, or one that `row_sparse` has wrapped; it sees the gradient of the
+    loss summed over the block, on the rows that the block touched.
     """
-    optimizer = row_sparse(optimizer)
+    optimizer = optimizer if isinstance(optimizer, RowSparse) else row_sparse(optimizer)
     gradients = make_gradients(config, vocabulary)
 
     @functools.partial(jax.jit, donate_argnums=0)
     def train_step(state: TrainState, block: Block) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-        metrics, rows = gradients(state.params, block, key)
+        metrics, rows = gradients(state.params, block, state.step)
         updates, opt_state = optimizer.update(rows, state.opt_state, state.params)
         return TrainState(apply_rows(state.params, updates), opt_state, state.step + 1), metrics
 
@@ -58,31 +57,37 @@ def make_train_step(
 
 def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
     """The loss of a block and its hand-written gradient, for the config's objective."""
-    if config.objective == "naive-softmax":
-        return functools.partial(_naive_softmax, config)
-    return functools.partial(_negative_sampling, config, alias_table(noise_distribution(vocabulary.counts)))
+    table = alias_table(noise_distribution(vocabulary.counts))
+    objective = _naive_softmax if config.objective == "naive-softmax" else _negative_sampling
+
+    def gradients(params: Params, block: Block, step: Int[Array, ""]) -> tuple[Metrics, Params]:
+        draws = step_draws(
+            config.seed, step, table, block=config.block, window=config.window, noise=config.noise
+        )
+        return objective(params, tiles(block, draws.reach, window=config.window), draws.noise, config.negative)
+
+    return gradients
 
 
-def _negative_sampling(config, table, params: Params, block: Block, key: PRNGKeyArray) -> tuple[Metrics, Params]:
+def _negative_sampling(
+    params: Params, block: Tiles, noise: Int[Array, " K"], negative: int
+) -> tuple[Metrics, Params]:
     """Each center against its own outside words, and against K noise words that the block shares.
 
     A center with n outside words counts each noise word n·negative/K times: in expectation, that
     many draws of its own.
     """
-    reach_key, noise_key = jax.random.split(key)
-    block_tiles = tiles(block, draw_reach(reach_key, config.block, config.window), window=config.window)
-    noise = draw(noise_key, table, config.noise)
-    ids = jnp.concatenate([block_tiles.context.ravel(), noise])
+    centers, ids = block.centers.ravel(), jnp.concatenate([block.context.ravel(), noise])
     # One gather a table, and one scatter: XLA's CPU copies the whole table for a second.
     rows = take(params.outside, ids)
-    context = rows[: -config.noise].reshape(*block_tiles.context.shape, -1)
-    noise_rows = rows[-config.noise :]
-    h = take(params.center, block_tiles.centers.ravel())
-    h_tiles = h.reshape(*block_tiles.centers.shape, -1)
+    context = rows[: block.context.size].reshape(*block.context.shape, -1)
+    noise_rows = rows[block.context.size :]
+    h = take(params.center, centers)
+    h_tiles = h.reshape(*block.centers.shape, -1)
 
-    is_context = block_tiles.is_context.astype(h.dtype)
+    is_context = block.is_context.astype(h.dtype)
     targets = is_context.sum(-1).ravel()
-    weight = jnp.broadcast_to(targets[:, None] * (config.negative / config.noise), (len(h), config.noise))
+    weight = jnp.broadcast_to(targets[:, None] * (negative / len(noise)), (len(h), len(noise)))
 
     positive = jax.vmap(scores)(h_tiles, context)
     negative = scores(h, noise_rows)
@@ -93,19 +98,18 @@ def _negative_sampling(config, table, params: Params, block: Block, key: PRNGKey
     dh_tiles, dcontext = jax.vmap(pull_back)(residual, h_tiles, context)
     dh, dnoise = pull_back(noise_residual, h, noise_rows)
     outside = jnp.concatenate([dcontext.reshape(-1, h.shape[1]), dnoise])
-    gradient = Params(Rows(block_tiles.centers.ravel(), dh + dh_tiles.reshape(h.shape)), Rows(ids, outside))
+    gradient = Params(Rows(centers, dh + dh_tiles.reshape(h.shape)), Rows(ids, outside))
     return Metrics(loss.sum() + noise_loss.sum(), targets.sum().astype(jnp.int32)), gradient
 
 
-def _naive_softmax(config, params: Params, block: Block, key: PRNGKeyArray) -> tuple[Metrics, Params]:
+def _naive_softmax(
+    params: Params, block: Tiles, noise: Int[Array, " K"], negative: int
+) -> tuple[Metrics, Params]:
     """Each center against the whole vocabulary: Equation 4 for every pair, Equation 8 for every center."""
-    block_tiles = tiles(block, draw_reach(key, config.block, config.window), window=config.window)
-    vocab_size = len(params.outside)
-    centers = block_tiles.centers.ravel()
+    centers, vocab_size = block.centers.ravel(), len(params.outside)
     h = take(params.center, centers)
-    size = config.block // len(block_tiles.context)
-    context = jnp.repeat(block_tiles.context, size, axis=0)
-    is_context = block_tiles.is_context.reshape(context.shape).astype(h.dtype)
+    is_context = block.is_context.reshape(len(h), -1).astype(h.dtype)
+    context = jnp.repeat(block.context, len(h) // len(block.context), axis=0)
     count = jax.vmap(lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop"))
     observed = count(context, is_context)
 

@@ -1,0 +1,158 @@
+"""The training loop: plain Python outside, compiled scans inside, and neither waiting for the other."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Int
+from tqdm import tqdm
+
+from ..config import TrainConfig
+from ..errors import InputError
+from ..params import Params
+from ..text.corpus import Corpus
+from ..vectors.keyed_vectors import KeyedVectors
+from ..windows import Block
+from .rows import RowSparse, row_sparse
+from .state import TrainState, init_state
+from .step import Metrics, make_gradients, make_train_step
+from .stream import Blocks, expected_steps, stream
+
+DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
+REPORT_SECONDS = 0.5
+
+
+class Report(NamedTuple):
+    """How training stands."""
+
+    step: int
+    words: int
+    """Tokens of the corpus read so far, epoch upon epoch."""
+    epoch: float
+    loss: float
+    """Mean loss per target, in nats, since the last report."""
+    targets: int
+    """(center, outside) pairs since the last report."""
+    held_out_loss: float | None
+    """Mean loss per target on the held-out text; where an epoch has ended, if any text is held out."""
+    seconds: float
+    """Since the first step began; compilation is not counted."""
+
+
+Callback = Callable[[Report, Params], None]
+"""Called with each report and the parameters, whose buffers the next step takes: copy what you keep."""
+
+
+def train(
+    corpus: Corpus,
+    config: TrainConfig | None = None,
+    *,
+    optimizer: optax.GradientTransformation | None = None,
+    callbacks: Iterable[Callback] = (),
+) -> KeyedVectors:
+    """Train word vectors on a corpus; the trained tables are the result's `.params`.
+
+    Args:
+      optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
+        from `config.lr` to a ten-thousandth of it.
+      callbacks: each is called about twice a second, and where an epoch ends.
+
+    Raises:
+      InputError: the vocabulary is a single word, or no line has two words.
+      FloatingPointError: the loss is no longer a number.
+
+    >>> from w2v_jax.text.corpus import Corpus
+    >>> corpus = Corpus.from_sentences([["to", "be", "or", "not", "to", "be"]] * 5)
+    >>> train(corpus, TrainConfig(dim=8, sample=0)).vectors.shape
+    (4, 8)
+    """
+    config = config or TrainConfig()
+    callbacks = tuple(callbacks)
+    vocabulary = corpus.vocabulary
+    if len(vocabulary) < 2:
+        raise InputError(f"the vocabulary is {vocabulary.words}; training needs two words or more")
+    optimizer = optimizer or default_optimizer(corpus, config)
+    state = init_state(config, vocabulary, optimizer)
+    held_out_loss = make_held_out_loss(corpus, config) if config.held_out else None
+
+    run = _compile(make_train_step(config, vocabulary, optimizer), state, config)
+
+    step, epoch, loss, targets, any_target = 0, 0, 0.0, 0, False
+    started = reported = time.perf_counter()
+    with tqdm(total=config.epochs * len(corpus.ids), unit="words", unit_scale=True, disable=None) as bar:
+        for done, metrics, new_state in _dispatch(run, state, stream(corpus, config, blocks=DISPATCH)):
+            state = new_state
+            step += done.filled
+            loss += float(metrics.loss.sum(dtype=np.float64))
+            targets += int(metrics.targets.sum(dtype=np.int64))
+            now = time.perf_counter()
+            ended = done.words // len(corpus.ids) > epoch
+            if now - reported < REPORT_SECONDS and not ended:
+                continue
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss} by step {step:,}; lower the learning rate")
+            mean_held_out = held_out_loss(state.params) if held_out_loss and ended else None
+            report = Report(
+                step, done.words, done.words / len(corpus.ids), loss / max(targets, 1), targets, mean_held_out,
+                now - started,
+            )  # fmt: skip
+            bar.update(done.words - bar.n)
+            bar.set_postfix(loss=f"{report.loss:.4f}")
+            for callback in callbacks:
+                callback(report, state.params)
+            any_target |= targets > 0
+            epoch, reported, loss, targets = done.words // len(corpus.ids), now, 0.0, 0
+    if not any_target:
+        raise InputError("no word has another beside it on its line, so there is nothing to learn; give longer lines")
+    center, outside = map(np.asarray, state.params)
+    return KeyedVectors(vocabulary.words, center, counts=vocabulary.counts, params=Params(center, outside))
+
+
+def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
+    """SGD with the learning rate falling linearly over the whole training (word2vec.c, 2013)."""
+    schedule = optax.linear_schedule(config.lr, config.lr * 1e-4, expected_steps(corpus, config))
+    return row_sparse(optax.sgd(schedule), linear=True)
+
+
+def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params], float]:
+    """The mean loss per target of the held-out text, with the same windows and noise at every call."""
+    gradients = make_gradients(config, corpus.vocabulary)
+
+    @jax.jit
+    def metrics_of(params: Params, blocks: Block, first: Int[Array, ""]) -> Metrics:
+        steps = first + jnp.arange(DISPATCH, dtype=jnp.int32)
+        return jax.lax.map(lambda block_step: gradients(params, *block_step)[0], (blocks, steps))
+
+    def held_out_loss(params: Params) -> float:
+        loss, targets = 0.0, 0
+        for i, some in enumerate(stream(corpus, config, blocks=DISPATCH, held_out=True)):
+            metrics = jax.device_get(metrics_of(params, some.blocks, jnp.int32(i * DISPATCH)))
+            loss += float(metrics.loss.sum(dtype=np.float64))
+            targets += int(metrics.targets.sum(dtype=np.int64))
+        return loss / targets if targets else math.nan
+
+    return held_out_loss
+
+
+def _compile(step: Any, state: TrainState, config: TrainConfig) -> Any:
+    """(state, blocks [M, ...]) → (state, metrics [M]), compiled before the clock starts."""
+    tokens = jax.ShapeDtypeStruct((DISPATCH, config.block + 2 * config.window), jnp.int32)
+    scan = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
+    return scan.lower(state, Block(tokens, tokens)).compile()
+
+
+def _dispatch(run: Any, state: TrainState, blocks: Iterable[Blocks]) -> Iterator[tuple[Blocks, Metrics, TrainState]]:
+    """Each dispatch's metrics, on the host, when the next one is under way."""
+    before = None
+    for some in blocks:
+        state, metrics = run(state, jax.device_put(some.blocks))
+        if before:
+            yield before[0], jax.device_get(before[1]), state
+        before = some, metrics
+    if before:
+        yield before[0], jax.device_get(before[1]), state
