@@ -1,8 +1,8 @@
-"""Which tokens are whose context: from a run of tokens to centers, context slots and masks, on the device.
+"""Which tokens are whose context, decided on the device.
 
-A block is T consecutive tokens with a halo of `window` tokens on either side, each token beside the
-number of its line. Blocks are cut into tiles of S centers, because S centers and the S + 2·window
-tokens around them meet in one small matrix product; all but a band of it is masked.
+Text comes in tiles: S consecutive tokens, the centers, with a halo of `window` tokens on either
+side. S centers and the S + 2·window tokens around them meet in one small matrix product; of it all
+but a band is masked.
 """
 
 from typing import NamedTuple
@@ -15,22 +15,13 @@ TILE = 32  # S
 
 
 class Block(NamedTuple):
-    """T tokens to train on and `window` more on either side, for context only.
+    """G tiles, T = G·S centers in all, that make one step.
 
     Tokens may see each other only on the same line. Beyond the text, the token is V and the line −1.
     """
 
-    tokens: Int[Array, " T+2*window"]
-    lines: Int[Array, " T+2*window"]
-
-
-class Tiles(NamedTuple):
-    """A block cut into G tiles of S centers."""
-
-    centers: Int[Array, "G S"]
-    context: Int[Array, "G C"]
-    is_context: Bool[Array, "G S C"]
-    """Which of a tile's C = S + 2·window tokens are outside words of which center."""
+    tokens: Int[Array, "*M G S+2*window"]
+    lines: Int[Array, "*M G S+2*window"]
 
 
 def context_mask(lines: Int[Array, " C"], reach: Int[Array, " S"], *, window: int) -> Bool[Array, "S C"]:
@@ -54,10 +45,6 @@ def context_mask(lines: Int[Array, " C"], reach: Int[Array, " S"], *, window: in
     return near & (lines == center_lines) & (center_lines >= 0)
 
 
-def tiles(block: Block, reach: Int[Array, " T"], *, window: int) -> Tiles:
-    """Cut a block of T = G·S tokens into tiles; a token of the halo of two tiles stands in both."""
-    starts = TILE * jnp.arange(len(reach) // TILE)[:, None]
-    at = starts + jnp.arange(TILE + 2 * window)
-    mask = jax.vmap(lambda lines, reach: context_mask(lines, reach, window=window))
-    is_context = mask(block.lines[at], reach.reshape(-1, TILE))
-    return Tiles(block.tokens[at[:, window : window + TILE]], block.tokens[at], is_context)
+def context_masks(block: Block, reach: Int[Array, "G S"], *, window: int) -> Bool[Array, "G S C"]:
+    """`context_mask` of every tile in a block."""
+    return jax.vmap(lambda lines, reach: context_mask(lines, reach, window=window))(block.lines, reach)

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..params import Params
 from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
-from ..windows import Block
+from ..windows import TILE, Block
 from .rows import RowSparse, row_sparse
 from .state import TrainState, init_state
 from .step import Metrics, make_gradients, make_train_step
@@ -141,7 +141,8 @@ def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params]
 
 def _compile(step: Any, state: TrainState, config: TrainConfig) -> Any:
     """(state, blocks [M, ...]) → (state, metrics [M]), compiled before the clock starts."""
-    tokens = jax.ShapeDtypeStruct((DISPATCH, config.block + 2 * config.window), jnp.int32)
+    shape = (DISPATCH, config.block // TILE, TILE + 2 * config.window)
+    tokens = jax.ShapeDtypeStruct(shape, jnp.int32)
     scan = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
     return scan.lower(state, Block(tokens, tokens)).compile()
 

@@ -17,7 +17,7 @@ from ..objectives.residual import pull_back, scores
 from ..objectives.softmax import log_normalizer, softmax
 from ..params import Params
 from ..text.vocabulary import Vocabulary
-from ..windows import Block, Tiles, tiles
+from ..windows import TILE, Block, context_masks
 from .rows import Rows, RowSparse, apply_rows, row_sparse, take
 from .state import TrainState
 
@@ -58,60 +58,59 @@ def make_train_step(
 def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
     """The loss of a block and its hand-written gradient, for the config's objective."""
     table = alias_table(noise_distribution(vocabulary.counts))
-    objective = _naive_softmax if config.objective == "naive-softmax" else _negative_sampling
+    window = config.window
 
     def gradients(params: Params, block: Block, step: Int[Array, ""]) -> tuple[Metrics, Params]:
-        draws = step_draws(
-            config.seed, step, table, block=config.block, window=config.window, noise=config.noise
-        )
-        return objective(params, tiles(block, draws.reach, window=config.window), draws.noise, config.negative)
+        draws = step_draws(config.seed, step, table, block=config.block, window=window, noise=config.noise)
+        is_context = context_masks(block, draws.reach.reshape(-1, TILE), window=window).astype(params.center.dtype)
+        if config.objective == "naive-softmax":
+            return _naive_softmax(params, block.tokens, is_context)
+        return _negative_sampling(params, block.tokens, is_context, draws.noise, config.negative)
 
     return gradients
 
 
 def _negative_sampling(
-    params: Params, block: Tiles, noise: Int[Array, " K"], negative: int
+    params: Params,
+    tokens: Int[Array, "G C"],
+    is_context: Float[Array, "G S C"],
+    noise: Int[Array, " K"],
+    negative: int,
 ) -> tuple[Metrics, Params]:
     """Each center against its own outside words, and against K noise words that the block shares.
 
     A center with n outside words counts each noise word n·negative/K times: in expectation, that
     many draws of its own.
     """
-    centers, ids = block.centers.ravel(), jnp.concatenate([block.context.ravel(), noise])
+    centers, ids = _centers(tokens), jnp.concatenate([tokens.ravel(), noise])
     # One gather a table, and one scatter: XLA's CPU copies the whole table for a second.
-    rows = take(params.outside, ids)
-    context = rows[: block.context.size].reshape(*block.context.shape, -1)
-    noise_rows = rows[block.context.size :]
-    h = take(params.center, centers)
-    h_tiles = h.reshape(*block.centers.shape, -1)
+    h, rows = take(params.center, centers), take(params.outside, ids)
+    h_tiles, context = h.reshape(-1, TILE, h.shape[1]), rows[: tokens.size].reshape(*tokens.shape, -1)
+    noise_rows = rows[tokens.size :]
 
-    is_context = block.is_context.astype(h.dtype)
     targets = is_context.sum(-1).ravel()
     weight = jnp.broadcast_to(targets[:, None] * (negative / len(noise)), (len(h), len(noise)))
-
     positive = jax.vmap(scores)(h_tiles, context)
-    negative = scores(h, noise_rows)
+    negative_ = scores(h, noise_rows)
     batched = jax.vmap(logistic, (0, 0, 0, None))
     loss, residual = jax.vmap(batched, (0, 0, 0, None))(positive, jnp.ones_like(positive), is_context, None)
-    noise_loss, noise_residual = batched(negative, jnp.zeros_like(negative), weight, None)
+    noise_loss, noise_residual = batched(negative_, jnp.zeros_like(negative_), weight, None)
 
     dh_tiles, dcontext = jax.vmap(pull_back)(residual, h_tiles, context)
     dh, dnoise = pull_back(noise_residual, h, noise_rows)
-    outside = jnp.concatenate([dcontext.reshape(-1, h.shape[1]), dnoise])
-    gradient = Params(Rows(centers, dh + dh_tiles.reshape(h.shape)), Rows(ids, outside))
+    drows = jnp.concatenate([dcontext.reshape(-1, h.shape[1]), dnoise])
+    gradient = Params(Rows(centers, dh + dh_tiles.reshape(h.shape)), Rows(ids, drows))
     return Metrics(loss.sum() + noise_loss.sum(), targets.sum().astype(jnp.int32)), gradient
 
 
 def _naive_softmax(
-    params: Params, block: Tiles, noise: Int[Array, " K"], negative: int
+    params: Params, tokens: Int[Array, "G C"], is_context: Float[Array, "G S C"]
 ) -> tuple[Metrics, Params]:
     """Each center against the whole vocabulary: Equation 4 for every pair, Equation 8 for every center."""
-    centers, vocab_size = block.centers.ravel(), len(params.outside)
+    centers, vocab_size = _centers(tokens), len(params.outside)
     h = take(params.center, centers)
-    is_context = block.is_context.reshape(len(h), -1).astype(h.dtype)
-    context = jnp.repeat(block.context, len(h) // len(block.context), axis=0)
-    count = jax.vmap(lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop"))
-    observed = count(context, is_context)
+    count = lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop")  # noqa: E731
+    observed = jax.vmap(jax.vmap(count, (None, 0)))(tokens, is_context).reshape(len(h), vocab_size)
 
     all_scores = scores(h, params.outside)
     weight = jnp.ones_like(all_scores)
@@ -119,3 +118,9 @@ def _naive_softmax(
     dh, doutside = pull_back(residual, h, params.outside)
     gradient = Params(Rows(centers, dh), Rows(jnp.arange(vocab_size), doutside))
     return Metrics(loss.sum(), is_context.sum().astype(jnp.int32)), gradient
+
+
+def _centers(tokens: Int[Array, "G C"]) -> Int[Array, " T"]:
+    """The tokens of each tile, without its halo."""
+    window = (tokens.shape[1] - TILE) // 2
+    return tokens[:, window : window + TILE].ravel()

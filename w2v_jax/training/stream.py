@@ -1,33 +1,31 @@
-"""The corpus as a stream of blocks: subsampled, held-out text set aside, every token in its turn.
+"""The corpus as a stream of blocks: subsampled, shuffled, held-out text set aside, every token in its turn.
 
-All of it follows from (seed, epoch, position): a token is kept or dropped by a counter-based draw
-for its place in the corpus, and blocks are consecutive runs of the tokens kept.
+All of it is a function of (seed, epoch, position): whether a token stays is a counter-based draw
+for its place in the corpus, and so is the order of the tiles that blocks are made of.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int32, Int64
 
 from ..config import TrainConfig
 from ..frequency import keep_probabilities
 from ..text.corpus import Corpus
-from ..windows import Block
+from ..windows import TILE, Block
 
 CHUNK = 1 << 18  # tokens drawn for in one go
 STRETCH = 1 << 10  # tokens held out, or not, together
-HELD_OUT, KEEP = 0, 1  # which of the seed's sequences a draw is from; each epoch keeps by one of its own
-
-Kept = Int64[np.ndarray, "3 n"]
-"""Of each token that is kept: its word, its line, and how many tokens have been read with it."""
+SHUFFLE = 1 << 20  # tokens whose tiles are shuffled together
+HELD_OUT, KEEP, ORDER = 0, 1, 2  # which of the seed's sequences a draw is from
 
 
 class Blocks(NamedTuple):
     """Some blocks for one dispatch, in numpy."""
 
     blocks: Block
-    """[M, T + 2·window]; the last ones of the stream may be empty."""
+    """[M, G, S + 2·window]; the last ones of the stream may be empty."""
     filled: int
     """How many of the blocks hold a center."""
     words: int
@@ -46,60 +44,73 @@ def stream(corpus: Corpus, config: TrainConfig, *, blocks: int, held_out: bool =
 
     Blocks follow on across epochs, so that only the last dispatch of all is partly empty.
     """
-    window, size = config.window, blocks * config.block
-    epochs = 1 if held_out else config.epochs
-    total = epochs * len(corpus.ids)
-
-    def beyond(count: int) -> Kept:
-        return np.repeat([[len(corpus.vocabulary)], [-1], [total]], count, axis=1)
-
-    waiting = [beyond(window)]
-    for epoch in range(epochs):
-        for kept in _kept(corpus, config, epoch, held_out):
-            waiting.append(kept)
-            if sum(part.shape[1] for part in waiting) < size + 2 * window:
-                continue
-            ready = np.concatenate(waiting, axis=1)
-            while ready.shape[1] >= size + 2 * window:
-                yield _cut(ready, config, size)
-                ready = ready[:, size:]
-            waiting = [ready]
-    ready = np.concatenate([*waiting, beyond(window)], axis=1)
-    while ready.shape[1] > 2 * window:
-        missing = max(0, size + 2 * window - ready.shape[1])
-        yield _cut(np.concatenate([ready, beyond(missing)], axis=1), config, size)
-        ready = ready[:, size:]
+    size = blocks * config.block // TILE
+    tiles, words = np.zeros((2, 0, TILE + 2 * config.window), np.int32), np.zeros(0, np.int64)
+    for epoch in range(1 if held_out else config.epochs):
+        for more_tiles, more_words in _shuffled_tiles(corpus, config, epoch, held_out):
+            tiles, words = np.concatenate([tiles, more_tiles], 1), np.concatenate([words, more_words])
+            while tiles.shape[1] >= size:
+                yield _blocks(tiles[:, :size], words[:size], blocks, blocks)
+                tiles, words = tiles[:, size:], words[size:]
+    if left := tiles.shape[1]:
+        empty = np.broadcast_to(_beyond(corpus, size - left)[..., None], (2, size - left, tiles.shape[2]))
+        yield _blocks(np.concatenate([tiles, empty], 1), words, blocks, -(-left * TILE // config.block))
 
 
-def _cut(ready: Kept, config: TrainConfig, size: int) -> Blocks:
-    windows = np.lib.stride_tricks.sliding_window_view(ready[:2], config.block + 2 * config.window, axis=1)
-    tokens, lines = windows[:, : size : config.block].astype(np.int32)
-    is_center = ready[1, config.window : config.window + size] >= 0
-    filled = -(-int(np.count_nonzero(is_center)) // config.block)
-    return Blocks(Block(tokens, lines), filled, int(ready[2, config.window + size - 1]))
+def _blocks(tiles: Int32[np.ndarray, "2 n C"], words: Int64[np.ndarray, " n"], blocks: int, filled: int) -> Blocks:
+    tokens, lines = tiles.reshape(2, blocks, -1, tiles.shape[2])
+    return Blocks(Block(tokens, lines), filled, int(words[-1]))
 
 
-def _kept(corpus: Corpus, config: TrainConfig, epoch: int, held_out: bool) -> Iterator[Kept]:
-    """The tokens that stay, a chunk of the corpus at a time."""
+def _shuffled_tiles(
+    corpus: Corpus, config: TrainConfig, epoch: int, held_out: bool
+) -> Iterator[tuple[Int32[np.ndarray, "2 n C"], Int64[np.ndarray, " n"]]]:
+    """An epoch's tiles, and the tokens read by the end of each, in an order shuffled over some 10⁶ tokens.
+
+    Neighbouring tokens are alike, and a step sums a block's gradients: of a page of numbers, it
+    would move the same few rows by hundreds of stale gradients at once.
+    """
+    margin = _beyond(corpus, config.window)
+    waiting, read, total = margin, 0, len(corpus.ids)
+    for chunk in range(-(-total // CHUNK)):
+        waiting = np.concatenate([waiting, _kept(corpus, config, epoch, chunk, held_out)], 1)
+        reached = min((chunk + 1) * CHUNK, total)
+        if waiting.shape[1] < SHUFFLE and reached < total:
+            continue
+        if reached == total:
+            unfilled = -(waiting.shape[1] - config.window) % TILE
+            waiting = np.concatenate([waiting, _beyond(corpus, unfilled), margin], 1)
+        tiles = np.lib.stride_tricks.sliding_window_view(waiting, TILE + 2 * config.window, axis=1)[:, ::TILE]
+        count = tiles.shape[1]
+        order = _generator(config.seed, ORDER, epoch, chunk).permutation(count)
+        yield tiles[:, order], epoch * total + read + (reached - read) * np.arange(1, count + 1) // max(count, 1)
+        waiting, read = waiting[:, count * TILE :], reached
+
+
+def _kept(corpus: Corpus, config: TrainConfig, epoch: int, chunk: int, held_out: bool) -> Int32[np.ndarray, "2 n"]:
+    """The tokens of a chunk that stay, above the numbers of their lines."""
+    at = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(corpus.ids)))
+    ids = np.asarray(corpus.ids[at[0] : at[-1] + 1])
     keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
-    line = epoch * (len(corpus.line_ends) + len(corpus.ids) // STRETCH + 2)  # more than an epoch has
-    for chunk, start in enumerate(range(0, len(corpus.ids), CHUNK)):
-        ids = np.asarray(corpus.ids[start : start + CHUNK])
-        starts_line = np.zeros(len(ids), bool)
-        first, last = np.searchsorted(corpus.line_ends, [start, start + len(ids)])
-        starts_line[corpus.line_ends[first:last] - start] = True
-        stays = _draws(config.seed, KEEP + epoch, chunk, len(ids)) < keep[ids]
-        if config.held_out:
-            stretches = _draws(config.seed, HELD_OUT, chunk, CHUNK // STRETCH) < config.held_out
-            stays &= np.repeat(stretches, STRETCH)[: len(ids)] == held_out
-            starts_line[::STRETCH] = True  # no window reaches over what is set aside
-        lines = line + np.cumsum(starts_line)
-        line = int(lines[-1])
-        read = epoch * len(corpus.ids) + start + np.arange(1, len(ids) + 1)
-        yield np.stack([ids, lines & 0x7FFFFFFF, read])[:, stays]
+    stays = _draws(config.seed, KEEP, epoch, chunk, len(at)) < keep[ids]
+    ended, ending = np.searchsorted(corpus.line_ends, [at[0], at[-1] + 1], "right")
+    starts_line = np.bincount(corpus.line_ends[ended:ending] - at[0], minlength=len(at))
+    lines = ended + np.cumsum(starts_line[: len(at)])
+    if config.held_out:
+        stretches = _draws(config.seed, HELD_OUT, 0, chunk, CHUNK // STRETCH) < config.held_out
+        stays &= stretches[at % CHUNK // STRETCH] == held_out
+        lines += at // STRETCH  # no window reaches over what is set aside
+    return np.stack([ids, lines & 0x7FFFFFFF])[:, stays].astype(np.int32)
 
 
-def _draws(seed: int, sequence: int, chunk: int, count: int) -> Float[np.ndarray, " count"]:
-    """Uniform draws in [0, 1) that depend on nothing but their place."""
-    bits = np.random.Philox(key=[seed, sequence], counter=[0, 0, 0, chunk])
-    return np.random.Generator(bits).random(count, np.float32)
+def _beyond(corpus: Corpus, count: int) -> Int32[np.ndarray, "2 n"]:
+    return np.repeat(np.array([[len(corpus.vocabulary)], [-1]], np.int32), count, axis=1)
+
+
+def _draws(seed: int, sequence: int, epoch: int, chunk: int, count: int) -> Float[np.ndarray, " count"]:
+    return _generator(seed, sequence, epoch, chunk).random(count, np.float32)
+
+
+def _generator(seed: int, sequence: int, epoch: int, chunk: int) -> np.random.Generator:
+    """Random numbers that depend on nothing but their place."""
+    return np.random.Generator(np.random.Philox(key=[seed, sequence], counter=[0, 0, epoch, chunk]))
