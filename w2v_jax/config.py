@@ -65,7 +65,7 @@ class TrainConfig:
     objective: Objective = "negative-sampling"
     """naive-softmax scores every word of the vocabulary for every center: exact, and slow."""
     block: int = 256
-    """Consecutive tokens in a step (T), a multiple of 32."""
+    """Tokens that a step trains on (T), a multiple of 32."""
     noise: int = 128
     """Noise words that a step draws and all its centers share (K)."""
     held_out: float = 0.0

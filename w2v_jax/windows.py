@@ -38,11 +38,11 @@ def context_mask(lines: Int[Array, " C"], reach: Int[Array, " S"], *, window: in
     >>> mask[1].nonzero()[0].tolist()           # the center at token 3, banking: turning into crises as
     [1, 2, 4, 5]
     """
-    at = window + jnp.arange(len(reach))[:, None]
-    distance = jnp.arange(len(lines)) - at
-    center_lines = lines[at]
-    near = (distance != 0) & (jnp.abs(distance) <= reach[:, None])
-    return near & (lines == center_lines) & (center_lines >= 0)
+    at = window + jnp.arange(len(reach))
+    distance = jnp.abs(jnp.arange(len(lines))[None, :] - at[:, None])
+    near = (distance > 0) & (distance <= reach[:, None])
+    center_lines = lines[at][:, None]
+    return near & (lines[None, :] == center_lines) & (center_lines >= 0)
 
 
 def context_masks(block: Block, reach: Int[Array, "G S"], *, window: int) -> Bool[Array, "G S C"]:

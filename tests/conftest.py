@@ -1,0 +1,34 @@
+"""Strictness, set once: 8 devices on the CPU, no silent promotion, every shape in a signature checked."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+CHECKED = "files frequency noise objectives params text training vectors windows".split()  # config checks itself
+jaxtyping.install_import_hook([f"w2v_jax.{room}" for room in CHECKED], "beartype.beartype")
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of corpora and evaluation sets beside the checkout."""
+    if not DATA.is_dir():
+        pytest.skip(f"the data folder {DATA} is not on this machine")
+    return DATA
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both precisions, float64 with JAX's switch for it on."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param

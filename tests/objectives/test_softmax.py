@@ -1,0 +1,99 @@
+"""Equations 1 to 8, each evaluated as it is written, in float64."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from w2v_jax.objectives.softmax import log_normalizer, log_probs, naive_softmax_gradients, naive_softmax_loss, softmax
+
+OUTSIDE_WORD = 3
+
+
+@pytest.fixture(autouse=True)
+def float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def center() -> jax.Array:
+    return jnp.asarray(np.random.default_rng(1).normal(size=5))
+
+
+@pytest.fixture
+def outside() -> jax.Array:
+    return jnp.asarray(np.random.default_rng(2).normal(size=(11, 5)))
+
+
+def test_equation_1(center: jax.Array, outside: jax.Array) -> None:
+    v_c, u = np.asarray(center), np.asarray(outside)
+    expected = np.exp(u[OUTSIDE_WORD] @ v_c) / sum(np.exp(u[w] @ v_c) for w in range(len(u)))
+    np.testing.assert_allclose(np.exp(log_probs(center, outside))[OUTSIDE_WORD], expected, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(log_probs(center, outside)).sum(), 1, rtol=1e-12)
+
+
+def test_equations_2_and_4(center: jax.Array, outside: jax.Array) -> None:
+    v_c, u = np.asarray(center), np.asarray(outside)
+    equation_4 = -u[OUTSIDE_WORD] @ v_c + np.log(np.exp(u @ v_c).sum())
+    loss = naive_softmax_loss(center, OUTSIDE_WORD, outside)
+    np.testing.assert_allclose(loss, -log_probs(center, outside)[OUTSIDE_WORD], rtol=1e-12)
+    np.testing.assert_allclose(loss, equation_4, rtol=1e-12)
+
+
+def test_equation_3_with_optax_as_the_witness(center: jax.Array, outside: jax.Array) -> None:
+    y = jax.nn.one_hot(OUTSIDE_WORD, len(outside))
+    loss = naive_softmax_loss(center, OUTSIDE_WORD, outside)
+    np.testing.assert_allclose(loss, -(y * log_probs(center, outside)).sum(), rtol=1e-12)
+    np.testing.assert_allclose(loss, optax.softmax_cross_entropy(outside @ center, y), rtol=1e-12)
+    assert abs(loss - optax.softmax_cross_entropy(outside @ center, jnp.roll(y, 1))) > 0.1  # another word's loss
+
+
+def test_equations_5_7_and_8_are_one_gradient(center: jax.Array, outside: jax.Array) -> None:
+    v_c, u = np.asarray(center), np.asarray(outside)
+    exps = np.exp(u @ v_c)
+    equation_5 = -u[OUTSIDE_WORD] + sum(exps[w] * u[w] for w in range(len(u))) / exps.sum()
+    y_hat = exps / exps.sum()
+    equation_7 = -u[OUTSIDE_WORD] + sum(y_hat[w] * u[w] for w in range(len(u)))
+    y = np.eye(len(u))[OUTSIDE_WORD]
+    columns = u.T  # the write-up's U: D×V, word vectors as columns
+    equation_8 = columns @ (y_hat - y)
+    by_hand, outside_gradient = naive_softmax_gradients(center, OUTSIDE_WORD, outside)
+    autodiff = jax.grad(naive_softmax_loss)(center, OUTSIDE_WORD, outside)
+    for equation in (equation_5, equation_7, equation_8, autodiff):
+        np.testing.assert_allclose(by_hand, equation, rtol=1e-9)
+    np.testing.assert_allclose(outside_gradient, np.outer(y_hat - y, v_c), rtol=1e-9)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(by_hand, columns @ y_hat, rtol=1e-9)
+
+
+@pytest.mark.parametrize("score", [1e4, -1e4])
+def test_huge_scores_neither_overflow_nor_vanish(score: float) -> None:
+    center, outside = jnp.array([score]), jnp.array([[1.0], [0.0], [-1.0]])
+    probabilities = np.exp(log_probs(center, outside))
+    np.testing.assert_array_equal(probabilities, [1, 0, 0] if score > 0 else [0, 0, 1])
+    assert naive_softmax_loss(center, 0 if score > 0 else 2, outside) == 0
+    assert naive_softmax_loss(center, 2 if score > 0 else 0, outside) == 2e4  # not inf
+
+
+def test_counts_are_the_sum_over_their_pairs() -> None:
+    rng = np.random.default_rng(3)
+    scores = jnp.asarray(rng.normal(size=7))
+    observed = jnp.array([0, 3, 0, 1, 0, 0, 2.0])
+    loss, residual = softmax(scores, observed, jnp.ones(7), log_normalizer(scores, jnp.ones(7)))
+    pairs = [w for w, count in enumerate(observed) for _ in range(int(count))]
+    np.testing.assert_allclose(loss, -sum(jax.nn.log_softmax(scores)[w] for w in pairs), rtol=1e-12)
+    expected = jax.grad(lambda s: -sum(jax.nn.log_softmax(s)[w] for w in pairs))(scores)
+    np.testing.assert_allclose(residual, expected, rtol=1e-9)
+
+
+def test_a_masked_candidate_is_not_there() -> None:
+    scores, weight = jnp.array([0.3, -0.2, 50.0]), jnp.array([1.0, 1.0, 0.0])
+    loss, residual = softmax(scores, jnp.array([1.0, 0.0, 0.0]), weight, log_normalizer(scores, weight))
+    short = scores[:2]
+    expected_loss, expected = softmax(short, jnp.array([1.0, 0.0]), jnp.ones(2), log_normalizer(short, jnp.ones(2)))
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
+    np.testing.assert_allclose(residual, [*expected, 0], rtol=1e-12)

@@ -1,0 +1,54 @@
+"""Draws: from the right distribution, and a function of (seed, step) alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from w2v_jax.frequency import noise_distribution
+from w2v_jax.noise import alias_table, draw, draw_reach, step_draws
+
+COUNTS = np.array([5000, 900, 300, 40, 7, 7, 1])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=300))
+def test_the_alias_table_holds_the_distribution(counts: list[int]) -> None:
+    probabilities = noise_distribution(np.array(counts))
+    table = alias_table(probabilities)
+    held = np.zeros(len(counts))
+    np.add.at(held, np.arange(len(counts)), np.asarray(table.threshold, np.float64))
+    np.add.at(held, np.asarray(table.alias), 1 - np.asarray(table.threshold, np.float64))
+    np.testing.assert_allclose(held / len(counts), probabilities, rtol=1e-4, atol=1e-7 / len(counts))
+
+
+def test_draws_follow_the_unigram_distribution_to_the_three_quarters() -> None:
+    bits = jax.random.bits(jax.random.key(0), (2, 200_000), jnp.uint32)
+    drawn = np.bincount(draw(bits, alias_table(noise_distribution(COUNTS))), minlength=len(COUNTS))
+    expected = COUNTS**0.75 / (COUNTS**0.75).sum() * drawn.sum()
+    assert scipy.stats.chisquare(drawn, expected).pvalue > 1e-3
+    assert scipy.stats.chisquare(drawn, COUNTS / COUNTS.sum() * drawn.sum()).pvalue < 1e-9  # not the unigram itself
+
+
+@pytest.mark.parametrize("window", [1, 5, 10])
+def test_reach_is_uniform_from_1_to_the_window(window: int) -> None:
+    reach = np.asarray(draw_reach(jax.random.bits(jax.random.key(1), (50_000,), jnp.uint32), window))
+    counts = np.bincount(reach, minlength=window + 1)
+    assert counts[0] == 0
+    assert len(counts) == window + 1
+    assert window == 1 or scipy.stats.chisquare(counts[1:]).pvalue > 1e-3
+
+
+def test_a_step_draws_the_same_again_and_another_step_does_not() -> None:
+    table = alias_table(noise_distribution(COUNTS))
+
+    def drawn(seed: int, step: int) -> list[int]:
+        draws = step_draws(seed, jnp.int32(step), table, block=64, window=5, noise=32)
+        return [*draws.reach.tolist(), *draws.noise.tolist()]
+
+    assert drawn(3, 7) == drawn(3, 7)
+    assert drawn(3, 7) != drawn(3, 8)
+    assert drawn(3, 7) != drawn(4, 7)

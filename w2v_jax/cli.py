@@ -1,0 +1,159 @@
+"""The command line: arguments in, one line for each thing that went wrong; the work is done elsewhere."""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from .config import TextConfig, TrainConfig
+from .errors import InputError
+
+NAMED_CORPORA = ("docstrings", "text8")
+
+
+def train(
+    corpus: tyro.conf.Positional[str],
+    out: Path,
+    training: tyro.conf.OmitArgPrefixes[TrainConfig],
+    text: tyro.conf.OmitArgPrefixes[TextConfig],
+    cache: Path | None = None,
+    metrics: Path | None = None,
+) -> None:
+    """Train word vectors on a text.
+
+    Example: python -m w2v_jax train corpus.txt.gz --out vectors.bin
+
+    Args:
+        corpus: A text file, words separated by spaces, a sentence or a document a line or one endless
+            line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL. Or a named corpus:
+            docstrings (what is installed here) or text8 (100 MB of Wikipedia, downloaded).
+        out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec).
+        cache: Folder for encoded corpora and downloads.
+        metrics: File for reports, one line of JSON each.
+    """
+    from .files import check_writable
+    from .vectors.formats import check_ending
+
+    check_ending(out)
+    check_writable(out)
+    with contextlib.ExitStack() as stack:
+        from .text.corpus import Corpus
+        from .text.named import named_corpus
+
+        source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
+        encoded = Corpus.from_file(source, text, cache=cache)
+        print(
+            f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
+            f"with vectors; encoded in {encoded.folder}"
+        )
+        from .training.loop import Report, train
+        from .training.metrics import write_json_lines
+
+        reports: list[Report] = []
+        callbacks = [lambda report, params: reports.append(report)]
+        if metrics:
+            check_writable(metrics)
+            callbacks.append(write_json_lines(stack.enter_context(open(metrics, "w", encoding="utf-8"))))
+        vectors = train(encoded, training, callbacks=callbacks)
+    last = reports[-1]
+    vectors.save(out)
+    held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
+    print(
+        f"{last.words:,} words in {last.seconds:.1f} s ({last.words / last.seconds:,.0f} words/s); "
+        f"loss {last.loss:.4f} nats a target{held_out}; {len(vectors):,} vectors in {out}"
+    )
+
+
+def neighbors(
+    vectors: tyro.conf.Positional[str],
+    words: tyro.conf.Positional[tuple[str, ...]],
+    top: int = 10,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """List the words nearest to each of some words.
+
+    Example: python -m w2v_jax neighbors vectors.bin king paris
+
+    Args:
+        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        words: The words to ask about.
+        top: How many neighbours of each.
+        json_: Print one JSON object instead.
+    """
+    from .vectors.keyed_vectors import KeyedVectors
+
+    if not words:
+        raise InputError("name at least one word to find the neighbours of")
+    if top < 1:
+        raise InputError(f"top is {top}; it must be at least 1")
+    nearest = KeyedVectors.load(vectors).most_similar_each(words, topn=top)
+    if json_:
+        print(json.dumps(dict(zip(words, nearest, strict=True)), ensure_ascii=False))
+        return
+    for word, near in zip(words, nearest, strict=True):
+        print(f"{word}: " + ", ".join(f"{other} {cosine:.3f}" for other, cosine in near))
+
+
+def evaluate(
+    vectors: tyro.conf.Positional[str],
+    similarity: tuple[str, ...] = (),
+    analogies: tuple[str, ...] = (),
+    top: int = 30_000,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Measure vectors against people's judgments of similarity, and on analogy questions.
+
+    Example: python -m w2v_jax evaluate vectors.bin --similarity ws353.txt --analogies questions-words.txt
+
+    Args:
+        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        similarity: Files of word<TAB>word<TAB>score lines.
+        analogies: Files of four words a line, in sections headed by ': name' lines.
+        top: Analogies use this many words, the most frequent ones.
+        json_: Print one JSON object instead.
+    """
+    from .vectors.evaluation import evaluate_analogies, evaluate_similarity
+    from .vectors.keyed_vectors import KeyedVectors
+
+    if not similarity and not analogies:
+        raise InputError("name what to evaluate on: --similarity FILE... or --analogies FILE... or both")
+    if top < 1:
+        raise InputError(f"top is {top}; it must be at least 1")
+    loaded = KeyedVectors.load(vectors)
+    similarities = {path: evaluate_similarity(loaded, path) for path in similarity}
+    sections = {path: evaluate_analogies(loaded, path, top=top) for path in analogies}
+    if json_:
+        print(json.dumps({
+            "similarity": {path: {**r._asdict(), "coverage": r.coverage} for path, r in similarities.items()},
+            "analogies": {path: [{**s._asdict(), "accuracy": s.accuracy} for s in all_] for path, all_ in sections.items()},
+        }))  # fmt: skip
+        return
+    for path, result in similarities.items():
+        print(f"{Path(path).name}: Spearman {result.spearman:.4f}, Pearson {result.pearson:.4f}, "
+              f"{result.pairs} pairs ({result.coverage:.1%})")  # fmt: skip
+    for path, all_ in sections.items():
+        print(f"{Path(path).name}, {top:,} most frequent words:")
+        for name, correct, asked, skipped in all_:
+            share = f"{correct / asked:6.1%}" if asked else "     –"
+            print(f"  {share}  {correct:6,} of {asked:6,}  ({skipped:,} skipped)  {name}")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
+    commands = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
+        )
+        sys.stdout.flush()
+    except (InputError, FloatingPointError) as error:
+        sys.exit(f"w2v_jax: {error}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is nobody to tell
+    except KeyboardInterrupt:
+        print("w2v_jax: stopped; nothing was written", file=sys.stderr)
+        sys.exit(130)
