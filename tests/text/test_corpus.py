@@ -1,0 +1,111 @@
+"""The encoded corpus on disk: reused only when it fits, whole or not there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2v_jax.config import TextConfig
+from w2v_jax.errors import InputError
+from w2v_jax.text import corpus as corpus_module
+from w2v_jax.text.corpus import IDS, META, Corpus
+
+ALL_WORDS = TextConfig(min_count=1)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("to be or\nnot to be\n")
+    return path
+
+
+def count_encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    calls: list[str] = []
+    encode = corpus_module.encode
+    monkeypatch.setattr(corpus_module, "encode", lambda *a, **k: calls.append("encoded") or encode(*a, **k))
+    return calls
+
+
+def test_from_file(text: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_file(text, ALL_WORDS, cache=tmp_path / "cache")
+    assert corpus.vocabulary.words == ("be", "to", "not", "or")
+    assert corpus.ids.tolist() == [1, 0, 3, 2, 1, 0]
+    assert corpus.line_ends.tolist() == [3, 6]
+    assert isinstance(corpus.ids, np.memmap)
+    assert corpus.folder is not None
+    assert corpus.folder.parent == tmp_path / "cache"
+
+
+def test_it_is_encoded_once_and_again_when_text_or_config_change(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count_encodings(monkeypatch)
+    for _ in range(3):
+        Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
+    assert len(calls) == 1
+    assert len(Corpus.from_file(text, TextConfig(min_count=2), cache=tmp_path).vocabulary) == 2
+    assert len(calls) == 2
+    stat = text.stat()
+    text.write_text("to be or\nnot to do\n")  # of the same length, and, by its times, as old
+    os.utime(text, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert "do" in Corpus.from_file(text, ALL_WORDS, cache=tmp_path).vocabulary
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("damage", ["ids", "short", "meta", "not json"])
+def test_a_damaged_encoding_is_made_again(
+    damage: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Corpus.from_file(text, ALL_WORDS, cache=tmp_path).folder
+    assert folder is not None
+    if damage == "ids":
+        (folder / IDS).write_bytes(bytes(24))
+    elif damage == "short":
+        (folder / IDS).write_bytes(b"")
+    elif damage == "meta":
+        (folder / META).write_text(json.dumps({"key": []}))
+    else:
+        (folder / META).write_text("{")
+    calls = count_encodings(monkeypatch)
+    assert Corpus.from_file(text, ALL_WORDS, cache=tmp_path).ids.tolist() == [1, 0, 3, 2, 1, 0]
+    assert len(calls) == 1
+
+
+def test_a_failure_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+    (tmp_path / "bad.txt").write_bytes(b"to be \xff")
+    with pytest.raises(InputError, match="is not UTF-8"):
+        Corpus.from_file(tmp_path / "bad.txt", cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written(text: Path) -> None:
+    with pytest.raises(InputError, match=r"the cache folder cannot be written"):
+        Corpus.from_file(text, cache=text / "inside a file")
+
+
+def test_the_vocabulary_does_not_depend_on_the_hash_seed(text: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from w2v_jax.text.corpus import Corpus; from w2v_jax.config import TextConfig;"
+        "c = Corpus.from_file(sys.argv[1], TextConfig(min_count=1), cache=sys.argv[2]); print(c.vocabulary.words, c.ids.tolist())"
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", program, str(text), str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }  # fmt: skip
+    assert len(outputs) == 1
+
+
+def test_enwiki_has_the_tokens_that_its_readme_states(data: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_file(data / "corpora/text8_prefix_12549840.txt.xz", cache=tmp_path)
+    assert corpus.source_tokens == 2_139_749
+    assert corpus.line_ends.tolist() == [len(corpus.ids)]
+    assert corpus.vocabulary.counts.sum() == len(corpus.ids)
+    np.testing.assert_array_equal(np.bincount(corpus.ids), corpus.vocabulary.counts)

@@ -1,0 +1,83 @@
+"""Words from bytes: the same whatever the pieces they are read in."""
+
+import io
+import unicodedata
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from w2v_jax.config import TextConfig
+from w2v_jax.errors import InputError
+from w2v_jax.text import tokens
+from w2v_jax.text.tokens import Piece, pieces_of_sentences, pieces_of_text
+
+
+def lines_of(pieces: Iterable[Piece]) -> list[list[str]]:
+    """The lines that pieces say, empty words left out."""
+    lines: list[list[str]] = [[]]
+    for types, indices, lengths in pieces:
+        words = [types[i] for i in indices]
+        for number, length in enumerate(lengths.tolist()):
+            if number:
+                lines.append([])
+            lines[-1] += [word for word in words[:length] if word]
+            words = words[length:]
+        assert not words
+    return lines
+
+
+def split(text: bytes, config: TextConfig | None = None) -> list[list[str]]:
+    return lines_of(pieces_of_text(io.BytesIO(text), config or TextConfig(), "text"))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.text(st.sampled_from("ab \n\r\t\u3000é한\u2028x") | st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    piece_bytes=st.integers(1, 9),
+)
+def test_words_and_lines_are_pythons_own(text: str, piece_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "PIECE_BYTES", piece_bytes)  # so that characters, words and lines are cut
+        assert split(text.encode()) == [line.split() for line in text.removeprefix("\ufeff").split("\n")]
+
+
+def test_an_endless_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "PIECE_BYTES", 1000)
+    assert split(b"word " * 10_000) == [["word"] * 10_000]
+
+
+def test_lower_case_and_normalization() -> None:
+    decomposed = unicodedata.normalize("NFD", "Ångström ﬁne")
+    assert split(decomposed.encode(), TextConfig(normalize="NFKC", lowercase=True)) == [["ångström", "fine"]]
+    assert split(decomposed.encode()) == [decomposed.split()]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"to be \xff or", "byte 6 is not UTF-8"),
+        (b"x" * 99 + "é".encode()[:1], "byte 99 is not UTF-8"),  # cut at the end of the file
+        (b"to be\0or", "NUL byte"),
+        (b"x" * 10_000_000, "a word of over 1,048,576 characters"),
+        (b"be " + b"x" * 1_500_000 + b" not", "a word of over 1,048,576 characters"),
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [7, tokens.PIECE_BYTES])
+def test_what_is_not_text(text: bytes, message: str, piece_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if len(text) > 1000 and piece_bytes < 1000:
+        piece_bytes = 1 << 19
+    monkeypatch.setattr(tokens, "PIECE_BYTES", piece_bytes)
+    with pytest.raises(InputError, match=f"^text: [^\n]*{message}"):
+        split(text)
+
+
+def test_sentences() -> None:
+    assert lines_of(pieces_of_sentences([["whole milk", "tea"], [], ("a",)])) == [["whole milk", "tea"], [], ["a"], []]
+
+
+@pytest.mark.parametrize("sentences", [["to be"], [[1, 2]], [["to", None]]])
+def test_sentences_that_are_not_lists_of_words(sentences: list[list[str]]) -> None:
+    with pytest.raises(InputError, match="each sentence must be a list of words"):
+        lines_of(pieces_of_sentences(sentences))
