@@ -38,8 +38,8 @@ def context_mask(lines: Int[Array, " C"], reach: Int[Array, " S"], *, window: in
     >>> mask[1].nonzero()[0].tolist()           # the center at token 3, banking: turning into crises as
     [1, 2, 4, 5]
     """
-    at = window + jnp.arange(len(reach))
-    distance = jnp.abs(jnp.arange(len(lines))[None, :] - at[:, None])
+    at = window + jnp.arange(len(reach), dtype=lines.dtype)
+    distance = jnp.abs(jnp.arange(len(lines), dtype=lines.dtype)[None, :] - at[:, None])
     near = (distance > 0) & (distance <= reach[:, None])
     center_lines = lines[at][:, None]
     return near & (lines[None, :] == center_lines) & (center_lines >= 0)

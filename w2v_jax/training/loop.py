@@ -27,6 +27,23 @@ DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough
 REPORT_SECONDS = 0.5
 
 
+class Tally(NamedTuple):
+    """A loss added up over any number of targets, in float64 and Python's own integers, so that it cannot drift."""
+
+    loss: float = 0.0
+    targets: int = 0
+
+    def add(self, metrics: Metrics) -> "Tally":
+        """With some steps' metrics, on the host."""
+        loss = np.asarray(metrics.loss).sum(dtype=np.float64)
+        return Tally(self.loss + float(loss), self.targets + int(np.asarray(metrics.targets).sum(dtype=np.int64)))
+
+    @property
+    def mean(self) -> float:
+        """Loss per target; not a number where there was none."""
+        return self.loss / self.targets if self.targets else math.nan
+
+
 class Report(NamedTuple):
     """How training stands."""
 
@@ -82,31 +99,29 @@ def train(
 
     run = _compile(make_train_step(config, vocabulary, optimizer), state, config)
 
-    step, epoch, loss, targets, any_target = 0, 0, 0.0, 0, False
+    step, epoch, tally, any_target = 0, 0, Tally(), False
     started = reported = time.perf_counter()
     with tqdm(total=config.epochs * len(corpus.ids), unit="words", unit_scale=True, disable=None) as bar:
         for done, metrics, new_state in _dispatch(run, state, stream(corpus, config, blocks=DISPATCH)):
             state = new_state
             step += done.filled
-            loss += float(metrics.loss.sum(dtype=np.float64))
-            targets += int(metrics.targets.sum(dtype=np.int64))
+            tally = tally.add(metrics)
             now = time.perf_counter()
             ended = done.words // len(corpus.ids) > epoch
             if now - reported < REPORT_SECONDS and not ended:
                 continue
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} by step {step:,}; lower the learning rate")
+            if not math.isfinite(tally.loss):
+                raise FloatingPointError(f"the loss is {tally.loss} by step {step:,}; lower the learning rate")
             mean_held_out = held_out_loss(state.params) if held_out_loss and ended else None
             report = Report(
-                step, done.words, done.words / len(corpus.ids), loss / max(targets, 1), targets, mean_held_out,
-                now - started,
+                step, done.words, done.words / len(corpus.ids), tally.mean, tally.targets, mean_held_out, now - started
             )  # fmt: skip
             bar.update(done.words - bar.n)
             bar.set_postfix(loss=f"{report.loss:.4f}")
             for callback in callbacks:
                 callback(report, state.params)
-            any_target |= targets > 0
-            epoch, reported, loss, targets = done.words // len(corpus.ids), now, 0.0, 0
+            any_target |= tally.targets > 0
+            epoch, reported, tally = done.words // len(corpus.ids), now, Tally()
     if not any_target:
         raise InputError("no word has another beside it on its line, so there is nothing to learn; give longer lines")
     center, outside = map(np.asarray, state.params)
@@ -129,12 +144,10 @@ def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params]
         return jax.lax.map(lambda block_step: gradients(params, *block_step)[0], (blocks, steps))
 
     def held_out_loss(params: Params) -> float:
-        loss, targets = 0.0, 0
+        tally = Tally()
         for i, some in enumerate(stream(corpus, config, blocks=DISPATCH, held_out=True)):
-            metrics = jax.device_get(metrics_of(params, some.blocks, jnp.int32(i * DISPATCH)))
-            loss += float(metrics.loss.sum(dtype=np.float64))
-            targets += int(metrics.targets.sum(dtype=np.int64))
-        return loss / targets if targets else math.nan
+            tally = tally.add(jax.device_get(metrics_of(params, some.blocks, jnp.int32(i * DISPATCH))))
+        return tally.mean
 
     return held_out_loss
 

@@ -116,7 +116,7 @@ def _naive_softmax(
     weight = jnp.ones_like(all_scores)
     loss, residual = jax.vmap(softmax)(all_scores, observed, weight, jax.vmap(log_normalizer)(all_scores, weight))
     dh, doutside = pull_back(residual, h, params.outside)
-    gradient = Params(Rows(centers, dh), Rows(jnp.arange(vocab_size), doutside))
+    gradient = Params(Rows(centers, dh), Rows(jnp.arange(vocab_size, dtype=tokens.dtype), doutside))
     return Metrics(loss.sum(), is_context.sum().astype(jnp.int32)), gradient
 
 

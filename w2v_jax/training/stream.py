@@ -50,16 +50,17 @@ def stream(corpus: Corpus, config: TrainConfig, *, blocks: int, held_out: bool =
         for more_tiles, more_words in _shuffled_tiles(corpus, config, epoch, held_out):
             tiles, words = np.concatenate([tiles, more_tiles], 1), np.concatenate([words, more_words])
             while tiles.shape[1] >= size:
-                yield _blocks(tiles[:, :size], words[:size], blocks, blocks)
+                yield _blocks(tiles[:, :size], blocks, blocks, int(words[size - 1]))
                 tiles, words = tiles[:, size:], words[size:]
     if left := tiles.shape[1]:
         empty = np.broadcast_to(_beyond(corpus, size - left)[..., None], (2, size - left, tiles.shape[2]))
-        yield _blocks(np.concatenate([tiles, empty], 1), words, blocks, -(-left * TILE // config.block))
+        filled = -(-left * TILE // config.block)
+        yield _blocks(np.concatenate([tiles, empty], 1), blocks, filled, int(words[-1]))
 
 
-def _blocks(tiles: Int32[np.ndarray, "2 n C"], words: Int64[np.ndarray, " n"], blocks: int, filled: int) -> Blocks:
+def _blocks(tiles: Int32[np.ndarray, "2 n C"], blocks: int, filled: int, words: int) -> Blocks:
     tokens, lines = tiles.reshape(2, blocks, -1, tiles.shape[2])
-    return Blocks(Block(tokens, lines), filled, int(words[-1]))
+    return Blocks(Block(tokens, lines), filled, words)
 
 
 def _shuffled_tiles(
@@ -80,10 +81,12 @@ def _shuffled_tiles(
         if reached == total:
             unfilled = -(waiting.shape[1] - config.window) % TILE
             waiting = np.concatenate([waiting, _beyond(corpus, unfilled), margin], 1)
+        count = (waiting.shape[1] - 2 * config.window) // TILE
+        if count < 1:
+            continue
         tiles = np.lib.stride_tricks.sliding_window_view(waiting, TILE + 2 * config.window, axis=1)[:, ::TILE]
-        count = tiles.shape[1]
         order = _generator(config.seed, ORDER, epoch, chunk).permutation(count)
-        yield tiles[:, order], epoch * total + read + (reached - read) * np.arange(1, count + 1) // max(count, 1)
+        yield tiles[:, order], epoch * total + read + (reached - read) * np.arange(1, count + 1) // count
         waiting, read = waiting[:, count * TILE :], reached
 
 
