@@ -35,7 +35,7 @@ def gradient(seed: int, *, every_row: bool) -> Params:
     """Some rows, with repeats; with every row among them if asked."""
     rng = np.random.default_rng(seed)
     ids = [np.concatenate([rng.permutation(V) if every_row else [], rng.integers(0, V, 6)]).astype(np.int32) for _ in range(2)]
-    return Params(*(Rows(jnp.asarray(i), jnp.asarray(rng.normal(size=(len(i), D)), jnp.float32)) for i in ids))
+    return Params(*(Rows(jnp.asarray(i), jnp.asarray(rng.normal(size=(len(i), D)), jnp.float32), jnp.ones(len(i))) for i in ids))
 
 
 def dense(rows: Params) -> Params:
@@ -83,7 +83,7 @@ def test_linear_is_for_linear_optimizers() -> None:
 
 
 def test_a_row_of_no_id_moves_nothing() -> None:
-    rows = Rows(jnp.array([V, 2, V], jnp.int32), jnp.ones((3, D)))
+    rows = Rows(jnp.array([V, 2, V], jnp.int32), jnp.ones((3, D)), jnp.ones(3))
     sparse = row_sparse(optax.adam(1.0))
     params = tables(1)
     updates, state = sparse.update(Params(rows, rows), sparse.init(params), params)
@@ -95,8 +95,9 @@ def test_a_row_of_no_id_moves_nothing() -> None:
 
 def test_duplicates_are_summed() -> None:
     ids, values = jnp.array([5, 0, 5, 7, 0, 5], jnp.int32), jnp.arange(12.0).reshape(6, 2)
-    summed = sum_duplicates(Rows(ids, values))
+    summed = sum_duplicates(Rows(ids, values, jnp.ones(6)))
     np.testing.assert_array_equal(summed.ids[:3], [0, 5, 7])
     assert (summed.ids[3:] >= V).all()
     np.testing.assert_array_equal(summed.values[:3], [[10, 12], [14, 17], [6, 7]])
     assert not summed.values[3:].any()
+    np.testing.assert_array_equal(summed.curvature, [2, 3, 1, 0, 0, 0])

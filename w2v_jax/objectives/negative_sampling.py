@@ -82,3 +82,11 @@ def logistic(
     sigmoid = jnp.where(scores >= 0, 1, e) / (1 + e)
     softplus = jnp.maximum(scores, 0) + jnp.log1p(e)
     return jnp.sum(weight * (softplus - observed * scores)), weight * (sigmoid - observed)
+
+
+def logistic_curvature(residual: Float[Array, "*n"], weight: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """A bound on ∂²J/∂score² = weight σ(s)σ(−s), here and wherever a descent from here can lead.
+
+    σ(s)σ(−s) is at most ¼; and at most the residual's own size, which a descent only makes smaller.
+    """
+    return jnp.minimum(weight / 4, jnp.abs(residual))

@@ -55,3 +55,14 @@ def pull_back(
     """
     highest = jax.lax.Precision.HIGHEST
     return jnp.matmul(residual, candidates, precision=highest), jnp.matmul(residual.T, h, precision=highest)
+
+
+def pull_back_curvature(
+    curvature: Float[Array, "B N"], h: Float[Array, "B D"], candidates: Float[Array, "N D"]
+) -> tuple[Float[Array, " B"], Float[Array, " N"]]:
+    """Turn bounds on ∂²J/∂score² into bounds on the curvature along each h and each candidate.
+
+    A score is linear in either vector, so the Hessian in h is Σ_i κ_i u_i u_iᵀ, whose largest
+    eigenvalue is at most its trace, Σ_i κ_i |u_i|²; and likewise in each candidate.
+    """
+    return curvature @ (candidates**2).sum(1), curvature.T @ (h**2).sum(1)

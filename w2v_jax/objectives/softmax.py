@@ -92,3 +92,8 @@ def softmax(
     log_y_hat = jnp.where(weight > 0, scores - log_normalizer, -jnp.inf)
     seen = jnp.where(observed > 0, observed * log_y_hat, 0)
     return -seen.sum(), n * jnp.exp(log_y_hat) - observed
+
+
+def softmax_curvature(residual: Float[Array, "*n"], observed: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """A bound on the Hessian in the scores, n (diag ŷ − ŷ ŷᵀ): n ŷ along each."""
+    return residual + observed

@@ -18,7 +18,8 @@ from ..params import Params
 from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import TILE, Block
-from .rows import RowSparse, row_sparse
+from .rows import RowSparse
+from .sgd import bounded_sgd
 from .state import TrainState, init_state
 from .step import Metrics, make_gradients, make_train_step
 from .stream import Blocks, expected_steps, stream
@@ -130,8 +131,7 @@ def train(
 
 def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
     """SGD with the learning rate falling linearly over the whole training (word2vec.c, 2013)."""
-    schedule = optax.linear_schedule(config.lr, config.lr * 1e-4, expected_steps(corpus, config))
-    return row_sparse(optax.sgd(schedule), linear=True)
+    return bounded_sgd(optax.linear_schedule(config.lr, config.lr * 1e-4, expected_steps(corpus, config)))
 
 
 def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params], float]:

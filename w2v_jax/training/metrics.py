@@ -1,13 +1,13 @@
 """Reports to a file, for machines."""
 
 import json
-from typing import TextIO
+from typing import Any
 
 from ..params import Params
 from .loop import Callback, Report
 
 
-def write_json_lines(file: TextIO) -> Callback:
+def write_json_lines(file: Any) -> Callback:
     """A callback that writes each report as a line of JSON, at once, so that the file can be followed."""
 
     def write(report: Report, params: Params) -> None:

@@ -22,6 +22,8 @@ class Rows(NamedTuple):
 
     ids: Int[Array, " N"]
     values: Float[Array, "N D"]
+    curvature: Float[Array, " N"]
+    """Of a gradient: a bound on the loss's curvature along each row, from that row's own share of the loss."""
 
 
 class RowSparse(optax.GradientTransformation):
@@ -39,7 +41,7 @@ def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False)
     >>> import jax.numpy as jnp, optax
     >>> params = Params(jnp.zeros((3, 1)), jnp.zeros((3, 1)))
     >>> optimizer = row_sparse(optax.adagrad(1.0, initial_accumulator_value=0.0))
-    >>> gradient = Rows(jnp.array([2, 2]), jnp.array([[3.0], [1.0]]))
+    >>> gradient = Rows(jnp.array([2, 2]), jnp.array([[3.0], [1.0]]), jnp.zeros(2))
     >>> updates, _ = optimizer.update(Params(gradient, gradient), optimizer.init(params), params)
     >>> apply_rows(params, updates).center.ravel().round(3).tolist()
     [0.0, 0.0, -1.0]
@@ -64,7 +66,7 @@ def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False)
             lambda ids, leaf, rows: rows if ids is None else leaf.at[ids].set(rows, mode="drop"),
             follows, state, new_rows, is_leaf=_is_none,
         )  # fmt: skip
-        return Params(*map(Rows, ids, new_values)), new_state
+        return Params(*(rows._replace(values=new) for rows, new in zip(updates, new_values, strict=True))), new_state
 
     return RowSparse(optimizer.init, update)
 
@@ -86,7 +88,7 @@ def sum_duplicates(rows: Rows) -> Rows:
     """The same gradient with each id once: equal ids' rows summed, the places left over empty.
 
     >>> import jax.numpy as jnp
-    >>> summed = sum_duplicates(Rows(jnp.array([4, 1, 4]), jnp.array([[1.0], [2.0], [3.0]])))
+    >>> summed = sum_duplicates(Rows(jnp.array([4, 1, 4]), jnp.array([[1.0], [2.0], [3.0]]), jnp.ones(3)))
     >>> summed.ids.tolist()[:2], summed.values.tolist()
     ([1, 4], [[2.0], [4.0], [0.0]])
     """
@@ -98,7 +100,8 @@ def sum_duplicates(rows: Rows) -> Rows:
     nowhere = jnp.iinfo(ids.dtype).max
     unique = jnp.full(size, nowhere, ids.dtype).at[place].set(ids)
     values = jnp.zeros_like(rows.values).at[place].add(rows.values[order])
-    return Rows(unique, values)
+    curvature = jnp.zeros_like(rows.curvature).at[place].add(rows.curvature[order])
+    return Rows(unique, values, curvature)
 
 
 def _is_none(leaf: chex.ArrayTree) -> bool:

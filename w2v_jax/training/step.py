@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, Int
 from ..config import TrainConfig
 from ..frequency import noise_distribution
 from ..noise import alias_table, step_draws
-from ..objectives.negative_sampling import logistic
-from ..objectives.residual import pull_back, scores
-from ..objectives.softmax import log_normalizer, softmax
+from ..objectives.negative_sampling import logistic, logistic_curvature
+from ..objectives.residual import pull_back, pull_back_curvature, scores
+from ..objectives.softmax import log_normalizer, softmax, softmax_curvature
 from ..params import Params
 from ..text.vocabulary import Vocabulary
 from ..windows import TILE, Block, context_masks
@@ -98,8 +98,18 @@ def _negative_sampling(
 
     dh_tiles, dcontext = jax.vmap(pull_back)(residual, h_tiles, context)
     dh, dnoise = pull_back(noise_residual, h, noise_rows)
-    drows = jnp.concatenate([dcontext.reshape(-1, h.shape[1]), dnoise])
-    gradient = Params(Rows(centers, dh + dh_tiles.reshape(h.shape)), Rows(ids, drows))
+    curve_h_tiles, curve_context = jax.vmap(pull_back_curvature)(
+        logistic_curvature(residual, is_context), h_tiles, context
+    )
+    curve_h, curve_noise = pull_back_curvature(logistic_curvature(noise_residual, weight), h, noise_rows)
+    gradient = Params(
+        Rows(centers, dh + dh_tiles.reshape(h.shape), curve_h + curve_h_tiles.ravel()),
+        Rows(
+            ids,
+            jnp.concatenate([dcontext.reshape(-1, h.shape[1]), dnoise]),
+            jnp.concatenate([curve_context.ravel(), curve_noise]),
+        ),
+    )
     return Metrics(loss.sum() + noise_loss.sum(), targets.sum().astype(jnp.int32)), gradient
 
 
@@ -116,7 +126,9 @@ def _naive_softmax(
     weight = jnp.ones_like(all_scores)
     loss, residual = jax.vmap(softmax)(all_scores, observed, weight, jax.vmap(log_normalizer)(all_scores, weight))
     dh, doutside = pull_back(residual, h, params.outside)
-    gradient = Params(Rows(centers, dh), Rows(jnp.arange(vocab_size, dtype=tokens.dtype), doutside))
+    curve_h, curve_outside = pull_back_curvature(softmax_curvature(residual, observed), h, params.outside)
+    every_id = jnp.arange(vocab_size, dtype=tokens.dtype)
+    gradient = Params(Rows(centers, dh, curve_h), Rows(every_id, doutside, curve_outside))
     return Metrics(loss.sum(), is_context.sum().astype(jnp.int32)), gradient
 
 

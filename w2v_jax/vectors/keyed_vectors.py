@@ -93,7 +93,7 @@ class KeyedVectors:
 
     def most_similar_each(self, queries: Sequence[Query], *, topn: int = 10) -> list[Neighbors]:
         """`most_similar` for many queries in one product; a query is a word or (positives, negatives)."""
-        pairs = [(_as_words(query), ()) if isinstance(query, str) else query for query in queries]
+        pairs = [([query], []) if isinstance(query, str) else query for query in queries]
         ids = [[self.vocabulary[word] for word in (*positive, *negative)] for positive, negative in pairs]
         if not all(ids):
             raise InputError("a query needs at least one word")
@@ -132,4 +132,4 @@ def _normalize(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
 
 
 def _as_words(words: str | Sequence[str]) -> Sequence[str]:
-    return [words] if isinstance(words, str) else list(words)
+    return [words] if isinstance(words, str) else words

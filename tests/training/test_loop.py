@@ -1,0 +1,150 @@
+"""Training as a whole: it learns, repeats itself to the bit, reports honestly, and stops when it must."""
+
+import hashlib
+import itertools
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from w2v_jax.config import TextConfig, TrainConfig
+from w2v_jax.errors import InputError
+from w2v_jax.params import Params
+from w2v_jax.text.corpus import Corpus
+from w2v_jax.training.loop import Report, Tally, default_optimizer, make_held_out_loss, train
+from w2v_jax.training.state import init_state
+from w2v_jax.training.step import Metrics, make_train_step
+
+ANIMALS, METALS = "cat dog horse cow pig".split(), "iron gold tin lead zinc".split()
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    """Sentences about animals and sentences about metals: what occurs together is alike."""
+    rng = np.random.default_rng(0)
+    groups = [ANIMALS + ["the", "a"], METALS + ["the", "a"]]
+    return Corpus.from_sentences([list(rng.choice(groups[i % 2], 8)) for i in range(4_000)])
+
+
+CONFIG = TrainConfig(dim=16, window=3, epochs=3, sample=0.0, block=64, noise=32, lr=0.05)
+
+
+@pytest.mark.parametrize(
+    ("objective", "optimizer"),
+    [("negative-sampling", None), ("naive-softmax", None), ("negative-sampling", optax.adagrad(0.1)),
+     ("naive-softmax", optax.sgd(optax.linear_schedule(0.01, 0.001, 5_000), momentum=0.5))],
+)  # fmt: skip
+def test_words_that_occur_together_end_together(
+    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus
+) -> None:
+    config = TrainConfig(**{**CONFIG.__dict__, "objective": objective})
+    reports: list[Report] = []
+    vectors = train(corpus, config, optimizer=optimizer, callbacks=[lambda report, params: reports.append(report)])
+    for group in (ANIMALS, METALS):
+        near = [word for word, _ in vectors.most_similar(group[0], topn=4)]
+        assert set(near) <= set(group)
+    assert reports[-1].words == 3 * len(corpus.ids)
+    assert reports[-1].loss < reports[0].loss
+    assert vectors.params is not None
+    np.testing.assert_array_equal(vectors.vectors, vectors.params.center)
+
+
+def test_naive_softmax_ends_below_the_unigram_entropy(corpus: Corpus) -> None:
+    config = TrainConfig(**{**CONFIG.__dict__, "objective": "naive-softmax", "held_out": 0.2})
+    reports: list[Report] = []
+    train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
+    share = corpus.vocabulary.counts / corpus.vocabulary.counts.sum()
+    entropy = -(share * np.log(share)).sum()
+    best = 0.5 * np.log(7) + 0.5 * np.log(7)  # the true model's: one of seven words
+    assert best - 0.01 < reports[-1].loss < entropy - 0.1
+    held_out = reports[-1].held_out_loss
+    assert held_out is not None
+    assert best - 0.01 < held_out < entropy - 0.1
+
+
+def test_the_same_seed_gives_the_same_bits_in_another_process() -> None:
+    program = (
+        "import hashlib, w2v_jax as w2v; "
+        "corpus = w2v.Corpus.from_sentences([['w' + str(i * j % 17) for j in range(9)] for i in range(400)]); "
+        "vectors = w2v.train(corpus, w2v.TrainConfig(dim=8, seed={seed}, block=64)); "
+        "print(hashlib.sha256(b''.join(table.tobytes() for table in vectors.params)).hexdigest())"
+    )
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", program.format(seed=seed)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed, hash_seed in (("5", "1"), ("5", "2"), ("6", "1"))
+    ]  # fmt: skip
+    assert len(digests[0]) == len(hashlib.sha256().hexdigest()) + 1
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_a_loop_of_ones_own_gives_the_same_vectors(corpus: Corpus) -> None:
+    from w2v_jax.training.stream import stream
+
+    optimizer = default_optimizer(corpus, CONFIG)
+    state = init_state(CONFIG, corpus.vocabulary, optimizer)
+    step = make_train_step(CONFIG, corpus.vocabulary, optimizer)
+    for some in stream(corpus, CONFIG, blocks=1):
+        state, _ = step(state, jax.tree.map(lambda part: part[0], some.blocks))
+    # Not to the bit: XLA may fuse a step otherwise when it stands in a scan.
+    np.testing.assert_allclose(state.params.center, train(corpus, CONFIG).vectors, rtol=1e-3, atol=1e-4)
+
+
+def test_the_mean_loss_does_not_drift_over_a_billion_targets() -> None:
+    per_block = Metrics(np.full(1_000, 1536 * 2.3456789, np.float32), np.full(1_000, 1536, np.int32))  # type: ignore[arg-type]
+    tally, drifting = Tally(), np.float32(0)
+    for _ in itertools.repeat(None, 660):
+        tally = tally.add(per_block)
+        drifting = np.add.accumulate(np.append(drifting, per_block.loss), dtype=np.float32)[-1]
+    assert tally.targets > 10**9
+    assert abs(tally.mean / 2.3456789 - 1) < 1e-7
+    assert abs(drifting / tally.targets / 2.3456789 - 1) > 1e-4  # what a float32 sum would say
+
+
+def test_targets_are_counted_beyond_32_bits() -> None:
+    many = Metrics(np.ones(1, np.float32), np.full(3, 2**31 - 1, np.int32))  # type: ignore[arg-type]
+    assert Tally().add(many).targets == 3 * (2**31 - 1)
+
+
+def test_held_out_loss_is_the_same_at_every_call_and_moves_nothing(corpus: Corpus) -> None:
+    config = TrainConfig(**{**CONFIG.__dict__, "held_out": 0.1})
+    state = init_state(config, corpus.vocabulary, optax.sgd(0.1))
+    before = np.array(state.params.center)
+    held_out_loss = make_held_out_loss(corpus, config)
+    assert held_out_loss(state.params) == held_out_loss(state.params)
+    np.testing.assert_array_equal(state.params.center, before)
+    # With every outside vector zero, each of a target's 1 + 5 predictions costs log 2.
+    np.testing.assert_allclose(held_out_loss(state.params), 6 * np.log(2), rtol=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_training(corpus: Corpus) -> None:
+    with pytest.raises(FloatingPointError, match=r"^the loss is (nan|inf) by step [\d,]+; lower the learning rate$"):
+        train(corpus, CONFIG, optimizer=optax.sgd(1e30))
+
+
+@pytest.mark.parametrize(
+    ("sentences", "message"),
+    [([["only"] * 9], "training needs two words or more"), ([["a"], ["b"]] * 5, "no word has another beside it")],
+)
+def test_nothing_to_learn(sentences: list[list[str]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        train(Corpus.from_sentences(sentences, TextConfig(min_count=1)), TrainConfig(dim=4))
+
+
+def test_callbacks_see_the_parameters_as_they_stand(corpus: Corpus) -> None:
+    seen: list[tuple[Report, np.ndarray]] = []
+
+    def look(report: Report, params: Params) -> None:
+        seen.append((report, np.array(params.center)))
+
+    vectors = train(corpus, CONFIG, callbacks=[look])
+    np.testing.assert_array_equal(seen[-1][1], vectors.vectors)
+    assert [report.step for report, _ in seen] == sorted({report.step for report, _ in seen})
+    assert {report.epoch for report, _ in seen} >= {3.0}

@@ -1,0 +1,54 @@
+"""Stochastic gradient descent that a crowded block cannot throw off."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from ..params import Params
+from .rows import Rows, RowSparse
+
+SLOTS = 1 << 16
+
+
+def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
+    """SGD in which no row steps past the minimum that its gradient and curvature point to.
+
+    word2vec takes its steps one pair at a time, and each sees what the one before has done. A block
+    takes them together: a row that stands in it m times, or a noise row that all its centers share,
+    would move by m stale steps at once, and past lr·curvature = 2 such steps grow without end. So
+    each row steps by
+
+        min(lr, 1 / curvature)
+
+    with the curvature bound summed over all the places where the row stands. At the minimum over
+    that row of the quadratic above its loss, 1/curvature is the whole way; a row with little in the
+    block takes plain SGD's step.
+    """
+
+    def init(params: Any) -> optax.ScaleByScheduleState:
+        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: Params, state: optax.ScaleByScheduleState, params: Any = None
+    ) -> tuple[Params, optax.ScaleByScheduleState]:
+        lr = jnp.asarray(schedule(state.count), jnp.float32)
+
+        def step(rows: Rows) -> Rows:
+            size = lr / jnp.maximum(1, lr * total_curvature(rows))
+            return rows._replace(values=-size[:, None] * rows.values)
+
+        return Params(*map(step, updates)), optax.ScaleByScheduleState(state.count + 1)
+
+    return RowSparse(init, update)
+
+
+def total_curvature(rows: Rows) -> Float[Array, " N"]:
+    """For each place, the curvature summed over all places of its id.
+
+    Ids meet in 2¹⁶ slots, not V: two that share one are both held to their sum, which is on the
+    safe side and rare, and the cost does not grow with the vocabulary.
+    """
+    slot = rows.ids % SLOTS
+    return jnp.zeros(SLOTS, rows.curvature.dtype).at[slot].add(rows.curvature)[slot]
