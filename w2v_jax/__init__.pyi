@@ -10,10 +10,14 @@ from .params import Params as Params
 from .params import init_params as init_params
 from .text.corpus import Corpus as Corpus
 from .text.vocabulary import Vocabulary as Vocabulary
+from .training.loop import Report as Report
 from .training.loop import train as train
+from .training.rows import row_sparse as row_sparse
 from .training.state import TrainState as TrainState
 from .training.state import init_state as init_state
 from .training.step import make_train_step as make_train_step
+from .training.stream import expected_steps as expected_steps
+from .training.stream import stream as stream
 from .vectors.evaluation import evaluate_analogies as evaluate_analogies
 from .vectors.evaluation import evaluate_similarity as evaluate_similarity
 from .vectors.keyed_vectors import KeyedVectors as KeyedVectors

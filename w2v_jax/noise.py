@@ -65,8 +65,12 @@ class Draws(NamedTuple):
     noise: Int[Array, " K"]
 
 
+def step_bits(seed: int, step: Int[Array, ""], block: int, noise: int) -> UInt32[Array, " bits"]:
+    """A step's random bits, from one call to the generator: a call for each use would cost a CPU a tenth of the step."""
+    return jax.random.bits(jax.random.fold_in(jax.random.key(seed), step), (block + 2 * noise,), jnp.uint32)
+
+
 def step_draws(seed: int, step: Int[Array, ""], table: AliasTable, *, block: int, window: int, noise: int) -> Draws:
-    """The draws of a step, from one call to the generator: a call for each would cost a CPU a tenth of the step."""
-    key = jax.random.fold_in(jax.random.key(seed), step)
-    bits = jax.random.bits(key, (block + 2 * noise,), jnp.uint32)
+    """All the draws of a step."""
+    bits = step_bits(seed, step, block, noise)
     return Draws(draw_reach(bits[:block], window), draw(bits[block:].reshape(2, noise), table))

@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from w2v_jax.text.corpus import Corpus
 from w2v_jax.training.loop import Report, Tally, default_optimizer, make_held_out_loss, train
 from w2v_jax.training.state import init_state
 from w2v_jax.training.step import Metrics, make_train_step
+from w2v_jax.vectors.pictures import principal_axes
 
 ANIMALS, METALS = "cat dog horse cow pig".split(), "iron gold tin lead zinc".split()
 
@@ -148,3 +150,18 @@ def test_callbacks_see_the_parameters_as_they_stand(corpus: Corpus) -> None:
     np.testing.assert_array_equal(seen[-1][1], vectors.vectors)
     assert [report.step for report, _ in seen] == sorted({report.step for report, _ in seen})
     assert {report.epoch for report, _ in seen} >= {3.0}
+
+
+@pytest.mark.parametrize("objective", ["naive-softmax", "negative-sampling"])
+def test_the_two_factions_of_the_karate_club_separate(objective: str, data: Path, tmp_path: Path) -> None:
+    corpus = Corpus.from_file(data / "sequences" / "karate_walks.txt", TextConfig(min_count=1), cache=tmp_path)
+    config = TrainConfig(objective=objective, dim=16, sample=0.0, epochs=3)  # type: ignore[arg-type]
+    vectors = train(corpus, config)
+    lines = (data / "sequences" / "karate_labels.tsv").read_text().splitlines()
+    factions = dict(line.split("\t")[:2] for line in lines if not line.startswith("#"))
+    members = [word for word in vectors.words if word in factions]
+    assert len(members) == 34
+    side = principal_axes(np.stack([np.asarray(vectors.unit[vectors.vocabulary[word]]) for word in members]), 1)[:, 0] > 0
+    first = np.array([factions[word] == factions[members[0]] for word in members])
+    agree = (side == first).mean()
+    assert max(agree, 1 - agree) >= 32 / 34

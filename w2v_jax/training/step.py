@@ -98,10 +98,8 @@ def _negative_sampling(
 
     dh_tiles, dcontext = jax.vmap(pull_back)(residual, h_tiles, context)
     dh, dnoise = pull_back(noise_residual, h, noise_rows)
-    curve_h_tiles, curve_context = jax.vmap(pull_back_curvature)(
-        logistic_curvature(residual, is_context), h_tiles, context
-    )
-    curve_h, curve_noise = pull_back_curvature(logistic_curvature(noise_residual, weight), h, noise_rows)
+    curve_h_tiles, curve_context = jax.vmap(pull_back_curvature)(logistic_curvature(residual), h_tiles, context)
+    curve_h, curve_noise = pull_back_curvature(logistic_curvature(noise_residual), h, noise_rows)
     gradient = Params(
         Rows(centers, dh + dh_tiles.reshape(h.shape), curve_h + curve_h_tiles.ravel()),
         Rows(
