@@ -47,7 +47,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     assert ours(arguments.text) == gensims(arguments.text), "the vocabularies differ"  # and both are warm now
-    times = [(seconds(lambda: ours(arguments.text)), seconds(lambda: gensims(arguments.text))) for _ in range(arguments.runs)]
+    times = [
+        (seconds(lambda: ours(arguments.text)), seconds(lambda: gensims(arguments.text))) for _ in range(arguments.runs)
+    ]
     megabytes = os.path.getsize(arguments.text) / 1e6
     for name, column in zip(("w2v_jax, encoded", "gensim, build_vocab"), zip(*times, strict=True), strict=True):
         median = statistics.median(column)

@@ -19,10 +19,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 import w2v_jax as w2v
-from w2v_jax.noise import draw_reach, step_bits
+from w2v_jax.config import TILE
 from w2v_jax.text.named import named_corpus
 from w2v_jax.training.loop import DISPATCH
-from w2v_jax.windows import TILE, Block, context_masks
+from w2v_jax.windows import Block, context_masks
 
 
 def target_counts(corpus: w2v.Corpus, config: w2v.TrainConfig, *, held_out: bool = False) -> Float[np.ndarray, " V"]:
@@ -71,7 +71,9 @@ def main() -> None:
     held_out_loss = reports[-1].held_out_loss
     assert held_out_loss is not None
     trained, held_out = target_counts(corpus, config), target_counts(corpus, config, held_out=True)
-    print(f"{len(corpus.vocabulary):,} words, {int(trained.sum()):,} targets trained on, {int(held_out.sum()):,} held out")
+    print(
+        f"{len(corpus.vocabulary):,} words, {int(trained.sum()):,} targets trained on, {int(held_out.sum()):,} held out"
+    )
     print("nats a target          loss   unigram entropy   below it by")
     for name, mean, bound in (
         ("last epoch", loss, entropy(trained)),

@@ -13,7 +13,16 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-CHECKED = "frequency noise objectives params training vectors.evaluation vectors.keyed_vectors windows".split()
+CHECKED = [
+    "frequency",
+    "noise",
+    "objectives",
+    "params",
+    "training",
+    "vectors.evaluation",
+    "vectors.keyed_vectors",
+    "windows",
+]
 jaxtyping.install_import_hook([f"w2v_jax.{room}" for room in CHECKED], "beartype.beartype")
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

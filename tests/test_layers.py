@@ -26,9 +26,9 @@ def imports(tree: ast.AST, depth: int) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.level:
             if node.level == depth + 1:
                 yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("w2v_jax"):
-            yield from ["absolute"]
-        elif isinstance(node, ast.Import) and any(alias.name.startswith("w2v_jax") for alias in node.names):
+        elif (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("w2v_jax")) or (
+            isinstance(node, ast.Import) and any(alias.name.startswith("w2v_jax") for alias in node.names)
+        ):
             yield from ["absolute"]
 
 

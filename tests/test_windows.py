@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from w2v_jax.windows import TILE, Block, context_mask, context_masks
+from w2v_jax.config import TILE
+from w2v_jax.windows import Block, context_mask, context_masks
 
-FIGURE_1 = "problems turning into banking crises as".split()
+FIGURE_1 = ["problems", "turning", "into", "banking", "crises", "as"]
 
 
 def outside_words(window: int, reach: int, lines: list[int], center: str) -> list[str]:

@@ -4,8 +4,9 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -127,24 +128,25 @@ def evaluate(
     similarities = {path: evaluate_similarity(loaded, path) for path in similarity}
     sections = {path: evaluate_analogies(loaded, path, top=top) for path in analogies}
     if json_:
-        print(json.dumps({
-            "similarity": {path: {**r._asdict(), "coverage": r.coverage} for path, r in similarities.items()},
-            "analogies": {path: [{**s._asdict(), "accuracy": s.accuracy} for s in all_] for path, all_ in sections.items()},
-        }))  # fmt: skip
+        scores = {path: {**result._asdict(), "coverage": result.coverage} for path, result in similarities.items()}
+        answers = {
+            path: [{**part._asdict(), "accuracy": part.accuracy} for part in parts] for path, parts in sections.items()
+        }
+        print(json.dumps({"similarity": scores, "analogies": answers}))
         return
     for path, result in similarities.items():
         print(f"{Path(path).name}: Spearman {result.spearman:.4f}, Pearson {result.pearson:.4f}, "
               f"{result.pairs} pairs ({result.coverage:.1%})")  # fmt: skip
-    for path, all_ in sections.items():
+    for path, parts in sections.items():
         print(f"{Path(path).name}, {top:,} most frequent words:")
-        for name, correct, asked, skipped in all_:
+        for name, correct, asked, skipped in parts:
             share = f"{correct / asked:6.1%}" if asked else "     –"
             print(f"  {share}  {correct:6,} of {asked:6,}  ({skipped:,} skipped)  {name}")
 
 
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
-    commands = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
+    commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
     try:
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args

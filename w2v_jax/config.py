@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 from .errors import InputError
 
+TILE = 32  # consecutive tokens that meet in one matrix product (S)
+
 Objective = Literal["negative-sampling", "naive-softmax"]
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
@@ -66,15 +68,15 @@ class TrainConfig:
     """naive-softmax scores every word of the vocabulary for every center: exact, and slow."""
     block: int = 256
     """Tokens that a step trains on (T), a multiple of 32."""
-    noise: int = 128
-    """Noise words that a step draws and all its centers share (K)."""
+    noise: int = 32
+    """Noise words that 32 consecutive tokens draw and share (K)."""
     held_out: float = 0.0
     """Share of the corpus kept from training, to report its loss beside the training loss."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "window", "epochs", "negative", "block", "noise"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _check("block", self.block, self.block % 32 == 0, "a multiple of 32")
+        _check("block", self.block, self.block % TILE == 0, f"a multiple of {TILE}")
         _check("seed", self.seed, 0 <= self.seed < 2**32, "from 0 to 4294967295")
         _check("sample", self.sample, 0 <= self.sample < math.inf, "0 (keep every token) or more")
         _check("lr", self.lr, 0 < self.lr < math.inf, "a number above 0")

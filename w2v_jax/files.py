@@ -1,15 +1,21 @@
 """Files in, files out: read anything, anywhere; write the whole file or none of it."""
 
 import contextlib
+import lzma
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import fsspec
+from fsspec.compression import zstd
 
 from .errors import InputError
+
+UNPACKING: tuple[type[Exception], ...] = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, zstd.ZstdError)
 
 
 @contextlib.contextmanager
@@ -29,19 +35,9 @@ def reading(path: str | os.PathLike[str], *, unpack: bool = True) -> Iterator[Bi
         raise InputError(f"{name}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{name}: is a directory; name a file in it") from None
-    except (OSError, EOFError, ImportError, ValueError, *_unpacking_errors()) as error:
+    except (OSError, EOFError, ImportError, ValueError, *UNPACKING) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{name}: cannot be read: {reason}") from error
-
-
-def _unpacking_errors() -> tuple[type[Exception], ...]:
-    import lzma
-    import zipfile
-    import zlib
-
-    from fsspec.compression import zstd
-
-    return lzma.LZMAError, zlib.error, zipfile.BadZipFile, zstd.ZstdError
 
 
 @contextlib.contextmanager

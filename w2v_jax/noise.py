@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
+from .config import TILE
+
 
 class AliasTable(NamedTuple):
     """A discrete distribution over V words from which one draw costs two look-ups (Walker, 1977; Vose, 1991).
@@ -41,7 +43,7 @@ def alias_table(probabilities: Float[np.ndarray, " V"]) -> AliasTable:
     return AliasTable(jnp.asarray(share, jnp.float32), jnp.asarray(alias, jnp.int32))
 
 
-def draw(bits: UInt32[Array, "2 K"], table: AliasTable) -> Int[Array, " K"]:
+def draw(bits: UInt32[Array, "2 *n"], table: AliasTable) -> Int[Array, "*n"]:
     """A word from the table's distribution for each pair of 32 random bits: one picks a box, one a side of it.
 
     >>> import jax
@@ -53,24 +55,21 @@ def draw(bits: UInt32[Array, "2 K"], table: AliasTable) -> Int[Array, " K"]:
     return jnp.where(side < table.threshold[box], box, table.alias[box])
 
 
-def draw_reach(bits: UInt32[Array, " T"], window: int) -> Int[Array, " T"]:
+def draw_reach(bits: UInt32[Array, "*n"], window: int) -> Int[Array, "*n"]:
     """How far each center looks: uniform from 1 to `window`, so that near words count more (word2vec.c, 2013)."""
     return 1 + (bits % jnp.uint32(window)).astype(jnp.int32)
 
 
 class Draws(NamedTuple):
-    """All that one step draws."""
+    """All that a step of G tiles draws."""
 
-    reach: Int[Array, " T"]
-    noise: Int[Array, " K"]
-
-
-def step_bits(seed: int, step: Int[Array, ""], block: int, noise: int) -> UInt32[Array, " bits"]:
-    """A step's random bits, from one call to the generator: a call for each use would cost a CPU a tenth of the step."""
-    return jax.random.bits(jax.random.fold_in(jax.random.key(seed), step), (block + 2 * noise,), jnp.uint32)
+    reach: Int[Array, "G S"]
+    noise: Int[Array, "G K"]
 
 
-def step_draws(seed: int, step: Int[Array, ""], table: AliasTable, *, block: int, window: int, noise: int) -> Draws:
-    """All the draws of a step."""
-    bits = step_bits(seed, step, block, noise)
-    return Draws(draw_reach(bits[:block], window), draw(bits[block:].reshape(2, noise), table))
+def step_draws(seed: int, step: Int[Array, ""], table: AliasTable, *, tiles: int, window: int, noise: int) -> Draws:
+    """The draws of a step, from one call to the generator: a call for each use costs a CPU a tenth of the step."""
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    bits = jax.random.bits(key, (tiles, TILE + 2 * noise), jnp.uint32)
+    noise_bits = bits[:, TILE:].reshape(tiles, 2, noise).swapaxes(0, 1)
+    return Draws(draw_reach(bits[:, :TILE], window), draw(noise_bits, table))

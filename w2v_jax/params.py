@@ -5,9 +5,9 @@
 | `V`  | the vocabulary                                           |
 | `D`  | a word vector                                            |
 | `B`  | a batch of centers                                       |
-| `T`  | the consecutive tokens of a block                        |
-| `C`  | the context slots of a center, at most 2·window          |
-| `K`  | the noise words that a block shares                      |
+| `T`  | the tokens of a block, in G tiles of S consecutive ones  |
+| `C`  | the context slots of a tile, S + 2·window                |
+| `K`  | the noise words that a tile shares                       |
 | `N`  | the candidates that one center is scored against         |
 
 The equations keep word vectors as the columns of D×V matrices; the code keeps them as the rows of

@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-TILE = 32  # S
-
 
 class Block(NamedTuple):
     """G tiles, T = G·S centers in all, that make one step.

@@ -117,7 +117,9 @@ def test_finite_differences_agree(objective: Objective) -> None:
                 for h in (1e-6, -1e-6):
                     changed = moved.copy()
                     changed[at] += h
-                    losses.append(objective.loss(*arguments[:position], jnp.asarray(changed), *arguments[position + 1 :]))
+                    losses.append(
+                        objective.loss(*arguments[:position], jnp.asarray(changed), *arguments[position + 1 :])
+                    )
                 slope = float(losses[0] - losses[1]) / 2e-6
                 np.testing.assert_allclose(gradient[at], slope, rtol=1e-7, atol=1e-9)
             assert np.abs(gradient).max() > 1e-2  # a gradient of zeros agrees with nothing

@@ -91,7 +91,8 @@ def test_a_cache_that_cannot_be_written(text: Path) -> None:
 def test_the_vocabulary_does_not_depend_on_the_hash_seed(text: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from w2v_jax.text.corpus import Corpus; from w2v_jax.config import TextConfig;"
-        "c = Corpus.from_file(sys.argv[1], TextConfig(min_count=1), cache=sys.argv[2]); print(c.vocabulary.words, c.ids.tolist())"
+        "c = Corpus.from_file(sys.argv[1], TextConfig(min_count=1), cache=sys.argv[2]);"
+        "print(c.vocabulary.words, c.ids.tolist())"
     )
     outputs = {
         subprocess.run(

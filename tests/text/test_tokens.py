@@ -34,7 +34,9 @@ def split(text: bytes, config: TextConfig | None = None) -> list[list[str]]:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    text=st.text(st.sampled_from("ab \n\r\t\u3000é한\u2028x") | st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    text=st.text(
+        st.sampled_from("ab \n\r\t\u3000é한\u2028x") | st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+    ),
     piece_bytes=st.integers(1, 9),
 )
 def test_words_and_lines_are_pythons_own(text: str, piece_bytes: int) -> None:

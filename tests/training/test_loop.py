@@ -21,7 +21,7 @@ from w2v_jax.training.state import init_state
 from w2v_jax.training.step import Metrics, make_train_step
 from w2v_jax.vectors.pictures import principal_axes
 
-ANIMALS, METALS = "cat dog horse cow pig".split(), "iron gold tin lead zinc".split()
+ANIMALS, METALS = ["cat", "dog", "horse", "cow", "pig"], ["iron", "gold", "tin", "lead", "zinc"]
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +155,17 @@ def test_callbacks_see_the_parameters_as_they_stand(corpus: Corpus) -> None:
 @pytest.mark.parametrize("objective", ["naive-softmax", "negative-sampling"])
 def test_the_two_factions_of_the_karate_club_separate(objective: str, data: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_file(data / "sequences" / "karate_walks.txt", TextConfig(min_count=1), cache=tmp_path)
-    config = TrainConfig(objective=objective, dim=16, sample=0.0, epochs=3)  # type: ignore[arg-type]
+    config = TrainConfig(objective=objective, dim=2, window=3, sample=0.0, epochs=3)  # type: ignore[arg-type]
     vectors = train(corpus, config)
     lines = (data / "sequences" / "karate_labels.tsv").read_text().splitlines()
     factions = dict(line.split("\t")[:2] for line in lines if not line.startswith("#"))
     members = [word for word in vectors.words if word in factions]
     assert len(members) == 34
-    side = principal_axes(np.stack([np.asarray(vectors.unit[vectors.vocabulary[word]]) for word in members]), 1)[:, 0] > 0
+    side = (
+        principal_axes(np.stack([np.asarray(vectors.unit[vectors.vocabulary[word]]) for word in members]), 1)[:, 0] > 0
+    )
     first = np.array([factions[word] == factions[members[0]] for word in members])
     agree = (side == first).mean()
-    assert max(agree, 1 - agree) >= 32 / 34
+    assert (
+        max(agree, 1 - agree) >= 33 / 34
+    )  # the ninth member went with one side by interest, not by friendship (Zachary, 1977)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
-from w2v_jax.config import TextConfig, TrainConfig
+from w2v_jax.config import TILE, TextConfig, TrainConfig
 from w2v_jax.frequency import keep_probabilities
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.training import stream as stream_module
 from w2v_jax.training.stream import Blocks, expected_steps, stream
-from w2v_jax.windows import TILE
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,9 @@ every_corpus = pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
 def pairs(dispatches: Iterable[Blocks], window: int) -> Iterator[tuple[int, int]]:
     """Every (center, outside) pair of a stream at full reach."""
     for blocks, _, _ in dispatches:
-        for tokens, lines in zip(blocks.tokens.reshape(-1, TILE + 2 * window), blocks.lines.reshape(-1, TILE + 2 * window), strict=True):
+        for tokens, lines in zip(
+            blocks.tokens.reshape(-1, TILE + 2 * window), blocks.lines.reshape(-1, TILE + 2 * window), strict=True
+        ):
             for i in range(window, window + TILE):
                 for j in range(i - window, i + window + 1):
                     if i != j and lines[i] == lines[j] >= 0:

@@ -20,7 +20,9 @@ def both() -> Both:
     stems = rng.normal(size=(60, 12))
     offset = rng.normal(size=12)
     words = [f"{name}{i}" for i in range(60) for name in ("king", "Queen", "queen")]
-    table = np.stack([stem + part + 0.3 * rng.normal(size=12) for stem in stems for part in (0 * offset, offset, 0.9 * offset)])
+    table = np.stack(
+        [stem + part + 0.3 * rng.normal(size=12) for stem in stems for part in (0 * offset, offset, 0.9 * offset)]
+    )
     theirs = Gensim(12)
     theirs.add_vectors(words, table.astype(np.float32))
     return KeyedVectors(words, table.astype(np.float32)), theirs
@@ -76,7 +78,7 @@ def test_real_vectors_and_real_sets(data: Path) -> None:
     ours = KeyedVectors(theirs.index_to_key, theirs.vectors)
     for name in ("EN-WS-353-ALL", "EN-SIMLEX-999", "EN-MEN-TR-3k"):
         file = data / "eval" / "similarity" / f"{name}.txt"
-        pearson, spearman, oov = theirs.evaluate_word_pairs(str(file))
+        _, spearman, oov = theirs.evaluate_word_pairs(str(file))
         result = evaluate_similarity(ours, file)
         assert result.spearman == pytest.approx(spearman.statistic, abs=1e-9)
         assert 100 * (1 - result.coverage) == pytest.approx(oov)

@@ -84,10 +84,9 @@ def logistic(
     return jnp.sum(weight * (softplus - observed * scores)), weight * (sigmoid - observed)
 
 
-def logistic_curvature(residual: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """A bound on ∂²J/∂score² = weight σ(s)σ(−s), here and wherever a descent from here leads: |residual|.
+def logistic_curvature(residual: Float[Array, "*n"], weight: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """A bound on ∂²J/∂score² = weight σ(s)σ(−s), here and wherever a descent from here leads.
 
-    For a real candidate the residual is −weight σ(−s), for noise weight σ(s), and the other factor is
-    at most 1; and a descent only makes a residual smaller.
+    σ(s)σ(−s) is at most ¼; and at most the residual's own size, which a descent only makes smaller.
     """
-    return jnp.abs(residual)
+    return jnp.minimum(weight / 4, jnp.abs(residual))

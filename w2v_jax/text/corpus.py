@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import platformdirs
@@ -51,7 +51,11 @@ class Corpus:
 
     @classmethod
     def from_file(
-        cls, path: str | os.PathLike[str], config: TextConfig | None = None, *, cache: str | os.PathLike[str] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        config: TextConfig | None = None,
+        *,
+        cache: str | os.PathLike[str] | None = None,
     ) -> "Corpus":
         """Encode a text file, or map what an earlier call left in the `cache` folder.
 
@@ -93,7 +97,7 @@ class Corpus:
 
 def _source_checksum(path: str | os.PathLike[str]) -> str:
     with reading(path, unpack=False) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
 def _encode_to(folder: Path, key: dict[str, Any], pieces: Any, config: TextConfig, name: str) -> None:

@@ -12,12 +12,12 @@ import optax
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
-from ..config import TrainConfig
+from ..config import TILE, TrainConfig
 from ..errors import InputError
 from ..params import Params
 from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
-from ..windows import TILE, Block
+from ..windows import Block
 from .rows import RowSparse
 from .sgd import bounded_sgd
 from .state import TrainState, init_state
@@ -125,8 +125,7 @@ def train(
             epoch, reported, tally = done.words // len(corpus.ids), now, Tally()
     if not any_target:
         raise InputError("no word has another beside it on its line, so there is nothing to learn; give longer lines")
-    center, outside = map(np.asarray, state.params)
-    return KeyedVectors(vocabulary.words, center, counts=vocabulary.counts, params=Params(center, outside))
+    return KeyedVectors(vocabulary.words, np.asarray(state.params.center), vocabulary.counts, state.params)
 
 
 def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
@@ -155,7 +154,7 @@ def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params]
 def _compile(step: Any, state: TrainState, config: TrainConfig) -> Any:
     """(state, blocks [M, ...]) → (state, metrics [M]), compiled before the clock starts."""
     shape = (DISPATCH, config.block // TILE, TILE + 2 * config.window)
-    tokens = jax.ShapeDtypeStruct(shape, jnp.int32)
+    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32)
     scan = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
     return scan.lower(state, Block(tokens, tokens)).compile()
 

@@ -6,9 +6,8 @@ touched rows of the state, lets the optimizer work on them as if they were the p
 scatters them back.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,36 +25,41 @@ class Rows(NamedTuple):
     """Of a gradient: a bound on the loss's curvature along each row, from that row's own share of the loss."""
 
 
+class ParamRows(NamedTuple):
+    """Rows of both tables: a gradient, or an update, of `Params`."""
+
+    center: Rows
+    outside: Rows
+
+
 class RowSparse(optax.GradientTransformation):
-    """What `row_sparse` returns: an (init, update) pair whose updates are a `Params` of `Rows`."""
+    """What `row_sparse` returns: an (init, update) pair like optax's, whose updates are `ParamRows`."""
 
 
-def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False) -> RowSparse:
+def row_sparse(optimizer: optax.GradientTransformation) -> RowSparse:
     """An (init, update) pair like `optimizer`'s, whose updates are `Rows` of the tables instead of tables.
 
     Equal to the dense optimizer where a row with no gradient would not move: SGD and Adagrad
     always; momentum, Adam and weight decay on the rows touched at every step (an untouched row
-    waits, its momentum with it). Rows that stand twice are summed first, unless the optimizer is
-    `linear` in its gradients, as SGD is: then each may move the table by itself, which is quicker.
+    waits, its momentum with it). Rows that stand twice are summed first, for an optimizer need not
+    be linear in its gradients.
 
     >>> import jax.numpy as jnp, optax
     >>> params = Params(jnp.zeros((3, 1)), jnp.zeros((3, 1)))
     >>> optimizer = row_sparse(optax.adagrad(1.0, initial_accumulator_value=0.0))
     >>> gradient = Rows(jnp.array([2, 2]), jnp.array([[3.0], [1.0]]), jnp.zeros(2))
-    >>> updates, _ = optimizer.update(Params(gradient, gradient), optimizer.init(params), params)
+    >>> updates, _ = optimizer.update(ParamRows(gradient, gradient), optimizer.init(params), params)
     >>> apply_rows(params, updates).center.ravel().round(3).tolist()
     [0.0, 0.0, -1.0]
     """
 
     def update(
-        updates: Any, state: optax.OptState, params: Any = None
-    ) -> tuple[Any, optax.OptState]:
-        updates = updates if linear else Params(*map(sum_duplicates, updates))
+        updates: ParamRows, state: optax.OptState, params: Params | None = None
+    ) -> tuple[ParamRows, optax.OptState]:
+        updates = ParamRows(*map(sum_duplicates, updates))
         ids = Params(*(rows.ids for rows in updates))
         # For every leaf of the state, the ids of the table that it follows, or None (a step count).
-        follows = optax.tree.map_params(
-            optimizer, lambda _, ids: ids, state, ids, transform_non_params=lambda _: None
-        )
+        follows = optax.tree.map_params(optimizer, lambda _, ids: ids, state, ids, transform_non_params=lambda _: None)
         state_rows = jax.tree.map(
             lambda ids, leaf: leaf if ids is None else take(leaf, ids), follows, state, is_leaf=_is_none
         )
@@ -66,12 +70,13 @@ def row_sparse(optimizer: optax.GradientTransformation, *, linear: bool = False)
             lambda ids, leaf, rows: rows if ids is None else leaf.at[ids].set(rows, mode="drop"),
             follows, state, new_rows, is_leaf=_is_none,
         )  # fmt: skip
-        return Params(*(rows._replace(values=new) for rows, new in zip(updates, new_values, strict=True))), new_state
+        moved = (rows._replace(values=new) for rows, new in zip(updates, new_values, strict=True))
+        return ParamRows(*moved), new_state
 
     return RowSparse(optimizer.init, update)
 
 
-def apply_rows(params: Params, updates: Params) -> Params:
+def apply_rows(params: Params, updates: ParamRows) -> Params:
     """Add each of the rows to its table: `optax.apply_updates` for the updates of `row_sparse`."""
     return Params(*(
         table.at[rows.ids].add(rows.values.astype(table.dtype), mode="drop")
@@ -79,7 +84,7 @@ def apply_rows(params: Params, updates: Params) -> Params:
     ))  # fmt: skip
 
 
-def take(table: Float[Array, "V D"], ids: Int[Array, " N"]) -> Float[Array, "N D"]:
+def take(table: Float[Array, "V D"], ids: Int[Array, "*n"]) -> Float[Array, "*n D"]:
     """The rows `ids` of a table; an id that stands for no row gives some row."""
     return table.at[ids].get(mode="clip")
 
@@ -104,5 +109,5 @@ def sum_duplicates(rows: Rows) -> Rows:
     return Rows(unique, values, curvature)
 
 
-def _is_none(leaf: chex.ArrayTree) -> bool:
+def _is_none(leaf: object) -> bool:
     return leaf is None

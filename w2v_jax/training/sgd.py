@@ -1,13 +1,11 @@
 """Stochastic gradient descent that a crowded block cannot throw off."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
 from ..params import Params
-from .rows import Rows, RowSparse
+from .rows import ParamRows, Rows, RowSparse
 
 SLOTS = 1 << 16
 
@@ -20,26 +18,26 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
     would move by m stale steps at once, and past lr·curvature = 2 such steps grow without end. So
     each row steps by
 
-        min(lr, 1 / curvature)
+        min(lr, 2 / curvature)
 
-    with the curvature bound summed over all the places where the row stands. At the minimum over
-    that row of the quadratic above its loss, 1/curvature is the whole way; a row with little in the
-    block takes plain SGD's step.
+    with the curvature bound summed over all the places where the row stands: no further than to
+    where the quadratic above its loss is back at the height it started from. A row with little in
+    the block takes plain SGD's step.
     """
 
-    def init(params: Any) -> optax.ScaleByScheduleState:
+    def init(params: Params) -> optax.ScaleByScheduleState:
         return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
 
     def update(
-        updates: Params, state: optax.ScaleByScheduleState, params: Any = None
-    ) -> tuple[Params, optax.ScaleByScheduleState]:
+        updates: ParamRows, state: optax.ScaleByScheduleState, params: Params | None = None
+    ) -> tuple[ParamRows, optax.ScaleByScheduleState]:
         lr = jnp.asarray(schedule(state.count), jnp.float32)
 
         def step(rows: Rows) -> Rows:
-            size = lr / jnp.maximum(1, lr * total_curvature(rows))
+            size = lr / jnp.maximum(1, lr * total_curvature(rows) / 2)
             return rows._replace(values=-size[:, None] * rows.values)
 
-        return Params(*map(step, updates)), optax.ScaleByScheduleState(state.count + 1)
+        return ParamRows(*map(step, updates)), optax.ScaleByScheduleState(state.count + 1)
 
     return RowSparse(init, update)
 

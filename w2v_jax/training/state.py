@@ -20,9 +20,7 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
 
 
-def init_state(
-    config: TrainConfig, vocabulary: Vocabulary, optimizer: optax.GradientTransformation
-) -> TrainState:
+def init_state(config: TrainConfig, vocabulary: Vocabulary, optimizer: optax.GradientTransformation) -> TrainState:
     """The state before the first step: fresh parameters from `config.seed`, a fresh optimizer.
 
     Give `make_train_step` the same config, vocabulary and optimizer.

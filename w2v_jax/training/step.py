@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from ..config import TrainConfig
+from ..config import TILE, TrainConfig
 from ..frequency import noise_distribution
 from ..noise import alias_table, step_draws
 from ..objectives.negative_sampling import logistic, logistic_curvature
@@ -17,8 +17,8 @@ from ..objectives.residual import pull_back, pull_back_curvature, scores
 from ..objectives.softmax import log_normalizer, softmax, softmax_curvature
 from ..params import Params
 from ..text.vocabulary import Vocabulary
-from ..windows import TILE, Block, context_masks
-from .rows import Rows, RowSparse, apply_rows, row_sparse, take
+from ..windows import Block, context_masks
+from .rows import ParamRows, Rows, RowSparse, apply_rows, row_sparse, take
 from .state import TrainState
 
 
@@ -31,8 +31,8 @@ class Metrics(NamedTuple):
     """(center, outside) pairs in the block."""
 
 
-Gradients = Callable[[Params, Block, Int[Array, ""]], tuple[Metrics, Params]]
-"""(params, block, step) → the summed loss of the block, and its gradient as `Params` of `Rows`."""
+Gradients = Callable[[Params, Block, Int[Array, ""]], tuple[Metrics, ParamRows]]
+"""(params, block, step) → the summed loss of the block, and its gradient."""
 
 
 def make_train_step(
@@ -60,12 +60,12 @@ def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
     table = alias_table(noise_distribution(vocabulary.counts))
     window = config.window
 
-    def gradients(params: Params, block: Block, step: Int[Array, ""]) -> tuple[Metrics, Params]:
-        draws = step_draws(config.seed, step, table, block=config.block, window=window, noise=config.noise)
-        is_context = context_masks(block, draws.reach.reshape(-1, TILE), window=window).astype(params.center.dtype)
+    def gradients(params: Params, block: Block, step: Int[Array, ""]) -> tuple[Metrics, ParamRows]:
+        reach, noise = step_draws(config.seed, step, table, tiles=len(block.tokens), window=window, noise=config.noise)
+        is_context = context_masks(block, reach, window=window).astype(params.center.dtype)
         if config.objective == "naive-softmax":
             return _naive_softmax(params, block.tokens, is_context)
-        return _negative_sampling(params, block.tokens, is_context, draws.noise, config.negative)
+        return _negative_sampling(params, block.tokens, is_context, noise, config.negative)
 
     return gradients
 
@@ -74,50 +74,42 @@ def _negative_sampling(
     params: Params,
     tokens: Int[Array, "G C"],
     is_context: Float[Array, "G S C"],
-    noise: Int[Array, " K"],
+    noise: Int[Array, "G K"],
     negative: int,
-) -> tuple[Metrics, Params]:
-    """Each center against its own outside words, and against K noise words that the block shares.
+) -> tuple[Metrics, ParamRows]:
+    """Each center against its tile's tokens, its own outside words among them, and its tile's K noise words.
 
     A center with n outside words counts each noise word n·negative/K times: in expectation, that
     many draws of its own.
     """
-    centers, ids = _centers(tokens), jnp.concatenate([tokens.ravel(), noise])
     # One gather a table, and one scatter: XLA's CPU copies the whole table for a second.
-    h, rows = take(params.center, centers), take(params.outside, ids)
-    h_tiles, context = h.reshape(-1, TILE, h.shape[1]), rows[: tokens.size].reshape(*tokens.shape, -1)
-    noise_rows = rows[tokens.size :]
+    candidates = jnp.concatenate([tokens, noise], axis=1)
+    centers = _centers(tokens)
+    h, rows = take(params.center, centers), take(params.outside, candidates)
 
-    targets = is_context.sum(-1).ravel()
-    weight = jnp.broadcast_to(targets[:, None] * (negative / len(noise)), (len(h), len(noise)))
-    positive = jax.vmap(scores)(h_tiles, context)
-    negative_ = scores(h, noise_rows)
-    batched = jax.vmap(logistic, (0, 0, 0, None))
-    loss, residual = jax.vmap(batched, (0, 0, 0, None))(positive, jnp.ones_like(positive), is_context, None)
-    noise_loss, noise_residual = batched(negative_, jnp.zeros_like(negative_), weight, None)
+    targets = is_context.sum(-1, keepdims=True)
+    noise_weight = jnp.broadcast_to(targets * (negative / noise.shape[1]), (*targets.shape[:2], noise.shape[1]))
+    weight = jnp.concatenate([is_context, noise_weight], axis=2)
+    observed = jnp.concatenate([is_context, jnp.zeros_like(noise_weight)], axis=2)
 
-    dh_tiles, dcontext = jax.vmap(pull_back)(residual, h_tiles, context)
-    dh, dnoise = pull_back(noise_residual, h, noise_rows)
-    curve_h_tiles, curve_context = jax.vmap(pull_back_curvature)(logistic_curvature(residual), h_tiles, context)
-    curve_h, curve_noise = pull_back_curvature(logistic_curvature(noise_residual), h, noise_rows)
-    gradient = Params(
-        Rows(centers, dh + dh_tiles.reshape(h.shape), curve_h + curve_h_tiles.ravel()),
-        Rows(
-            ids,
-            jnp.concatenate([dcontext.reshape(-1, h.shape[1]), dnoise]),
-            jnp.concatenate([curve_context.ravel(), curve_noise]),
-        ),
+    tile_scores = jax.vmap(scores)(h, rows)
+    loss, residual = jax.vmap(jax.vmap(logistic, (0, 0, 0, None)), (0, 0, 0, None))(tile_scores, observed, weight, None)
+    dh, drows = jax.vmap(pull_back)(residual, h, rows)
+    curve_h, curve_rows = jax.vmap(pull_back_curvature)(logistic_curvature(residual, weight), h, rows)
+    gradient = ParamRows(
+        Rows(centers.ravel(), dh.reshape(centers.size, -1), curve_h.ravel()),
+        Rows(candidates.ravel(), drows.reshape(candidates.size, -1), curve_rows.ravel()),
     )
-    return Metrics(loss.sum() + noise_loss.sum(), targets.sum().astype(jnp.int32)), gradient
+    return Metrics(loss.sum(), targets.sum().astype(jnp.int32)), gradient
 
 
 def _naive_softmax(
     params: Params, tokens: Int[Array, "G C"], is_context: Float[Array, "G S C"]
-) -> tuple[Metrics, Params]:
+) -> tuple[Metrics, ParamRows]:
     """Each center against the whole vocabulary: Equation 4 for every pair, Equation 8 for every center."""
-    centers, vocab_size = _centers(tokens), len(params.outside)
+    centers, vocab_size = _centers(tokens).ravel(), len(params.outside)
     h = take(params.center, centers)
-    count = lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop")  # noqa: E731
+    count = lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop")
     observed = jax.vmap(jax.vmap(count, (None, 0)))(tokens, is_context).reshape(len(h), vocab_size)
 
     all_scores = scores(h, params.outside)
@@ -126,11 +118,11 @@ def _naive_softmax(
     dh, doutside = pull_back(residual, h, params.outside)
     curve_h, curve_outside = pull_back_curvature(softmax_curvature(residual, observed), h, params.outside)
     every_id = jnp.arange(vocab_size, dtype=tokens.dtype)
-    gradient = Params(Rows(centers, dh, curve_h), Rows(every_id, doutside, curve_outside))
+    gradient = ParamRows(Rows(centers, dh, curve_h), Rows(every_id, doutside, curve_outside))
     return Metrics(loss.sum(), is_context.sum().astype(jnp.int32)), gradient
 
 
-def _centers(tokens: Int[Array, "G C"]) -> Int[Array, " T"]:
+def _centers(tokens: Int[Array, "G C"]) -> Int[Array, "G S"]:
     """The tokens of each tile, without its halo."""
     window = (tokens.shape[1] - TILE) // 2
-    return tokens[:, window : window + TILE].ravel()
+    return tokens[:, window : window + TILE]

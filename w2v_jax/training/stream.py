@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int32, Int64
 
-from ..config import TrainConfig
+from ..config import TILE, TrainConfig
 from ..frequency import keep_probabilities
 from ..text.corpus import Corpus
-from ..windows import TILE, Block
+from ..windows import Block
 
 CHUNK = 1 << 18  # tokens drawn for in one go
 STRETCH = 1 << 10  # tokens held out, or not, together
@@ -60,7 +60,7 @@ def stream(corpus: Corpus, config: TrainConfig, *, blocks: int, held_out: bool =
 
 def _blocks(tiles: Int32[np.ndarray, "2 n C"], blocks: int, filled: int, words: int) -> Blocks:
     tokens, lines = tiles.reshape(2, blocks, -1, tiles.shape[2])
-    return Blocks(Block(tokens, lines), filled, words)
+    return Blocks(Block(tokens, lines), filled, words)  # type: ignore[arg-type]  # numpy's, until JAX takes them
 
 
 def _shuffled_tiles(

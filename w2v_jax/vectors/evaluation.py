@@ -79,7 +79,9 @@ def evaluate_similarity(vectors: KeyedVectors, path: str | os.PathLike[str], *, 
         second.append(index[b])
         scores.append(score)
     if len(scores) < 2:
-        raise InputError(f"{os.fspath(path)}: under two of its pairs have vectors; lines must be word<TAB>word<TAB>score")
+        raise InputError(
+            f"{os.fspath(path)}: under two of its pairs have vectors; lines must be word<TAB>word<TAB>score"
+        )
     cosines = np.asarray((vectors.unit[jnp.array(first)] * vectors.unit[jnp.array(second)]).sum(1))
     spearman = scipy.stats.spearmanr(scores, cosines).statistic
     pearson = scipy.stats.pearsonr(scores, cosines).statistic
@@ -109,7 +111,7 @@ def evaluate_analogies(vectors: KeyedVectors, path: str | os.PathLike[str], *, t
     if not questions:
         raise InputError(f"{os.fspath(path)}: holds no questions; they are four words a line, after a line ': section'")
     ids = np.array(questions, np.int32)
-    known = (ids >= 0).all(1)
+    known = np.asarray((ids >= 0).all(1))
     right = np.zeros(len(ids), bool)
     right[known] = _answers(vectors, ids[known], top)
     sections = [
@@ -129,7 +131,7 @@ def _answers(vectors: KeyedVectors, ids: Integer[np.ndarray, "Q 4"], top: int) -
     for start in range(0, len(ids), QUERIES):
         some = np.resize(ids[start : start + QUERIES], (QUERIES, 4))  # one shape, one compilation
         a, b, c, d = some.T
-        weight = np.tile(np.float32([1, 1, -1]), (QUERIES, 1))
+        weight = np.tile(np.array([1, 1, -1], np.float32), (QUERIES, 1))
         nearest, _ = nearest_rows(unit, jnp.stack([b, c, a], 1), weight, min(CANDIDATES, len(upper)))
         for i, answers in enumerate(np.asarray(nearest)[: len(ids) - start]):
             given = {a[i], b[i], c[i]}

@@ -76,7 +76,9 @@ def _header(file: BinaryIO, name: str) -> tuple[int, int]:
             f"{name}: the first line must be two numbers, words and dimension; it starts with {line[:40]!r}"
         ) from None
     if vocab_size < 1 or dim < 1:
-        raise InputError(f"{name}: the first line promises {vocab_size} words of {dim} numbers; both must be at least 1")
+        raise InputError(
+            f"{name}: the first line promises {vocab_size} words of {dim} numbers; both must be at least 1"
+        )
     return vocab_size, dim
 
 
@@ -122,4 +124,6 @@ def _word(raw: bytes, name: str, number: int) -> str:
 
 
 def _cut_short(name: str, vocab_size: int, dim: int, read: int) -> InputError:
-    return InputError(f"{name}: promises {vocab_size:,} words of {dim:,} numbers but ends after {read:,}; fetch it again")
+    return InputError(
+        f"{name}: promises {vocab_size:,} words of {dim:,} numbers but ends after {read:,}; fetch it again"
+    )

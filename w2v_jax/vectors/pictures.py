@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from ..files import writing
 from .keyed_vectors import KeyedVectors
@@ -47,7 +48,7 @@ def draw_word_map(
     for number, group in enumerate(words):
         color = f"C{number % 10}"
         mine = points[start : start + len(group)]
-        axes.scatter(*mine.T, s=[60] + [18] * (len(group) - 1), color=color)
+        axes.scatter(mine[:, 0], mine[:, 1], s=[60] + [18] * (len(group) - 1), color=color)
         taken += [(word, point, color) for word, point in zip(group, mine, strict=True)]
         start += len(group)
     seeds_first = sorted(taken, key=lambda label: label[0] not in seeds)
@@ -60,7 +61,7 @@ def principal_axes(rows: Float[np.ndarray, "n D"], count: int) -> Float[np.ndarr
     centered = rows - rows.mean(0)
     left, scale, right = np.linalg.svd(centered, full_matrices=False)
     sign = np.sign(right[np.arange(len(right)), np.abs(right).argmax(1)])
-    return (left * scale * sign)[:, :count]
+    return np.asarray((left * scale * sign)[:, :count])
 
 
 def _label(
@@ -68,10 +69,10 @@ def _label(
 ) -> None:
     """Write each word beside its point, unless another label is there."""
     figure.draw_without_rendering()
-    boxes = []
+    boxes: list[Bbox] = []
     for word, point, color in labels:
         text = axes.annotate(
-            word, point, (4, 4), textcoords="offset points", color=color,
+            word, (point[0], point[1]), (4, 4), textcoords="offset points", color=color,
             fontsize=11 if word in bold else 8, fontweight="bold" if word in bold else "normal",
         )  # fmt: skip
         box = text.get_window_extent()

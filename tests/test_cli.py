@@ -1,0 +1,519 @@
+"""The command line: what it prints and writes, and one line on standard error for whatever it is given wrongly."""
+
+import bz2
+import functools
+import gzip
+import http.server
+import io
+import json
+import lzma
+import os
+import random
+import re
+import shlex
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optax
+import pytest
+from fsspec.compression import zstd
+
+from w2v_jax.cli import main
+from w2v_jax.vectors.keyed_vectors import KeyedVectors
+
+
+def some_text() -> bytes:
+    """2,000 lines of 10 words, half of them animals and half of them metals."""
+    rng = random.Random(0)
+    groups = [[f"{group}{i}" for i in range(30)] for group in ("animal", "metal")]
+    return "\n".join(" ".join(rng.choices(groups[i % 2], k=10)) for i in range(2_000)).encode()
+
+
+def zipped(*names: str, tamper: tuple[int, int] = (0, 0)) -> bytes:
+    """An archive; `tamper` sets a byte, counted from the versions that both of an entry's headers hold."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"" if name.endswith("/") else TEXT)
+    raw = bytearray(file.getvalue())
+    for header in (raw.find(b"PK\x03\x04") + 4, raw.rfind(b"PK\x01\x02") + 6):
+        raw[header + tamper[0]] |= tamper[1]
+    return bytes(raw)
+
+
+TEXT = some_text()
+WORDS = {"man": (1, 0, 0), "woman": (1, 1, 0), "king": (1, 0, 1), "queen": (1, 1, 1), "apple": (0, 0, -1)}
+BINARY = b"5 3\n" + b"".join(word.encode() + b" " + struct.pack("<3f", *row) for word, row in WORDS.items())
+LONG = f"{'long' * 70}.bin"
+
+FILES: dict[str, bytes | None] = {
+    "text.txt": TEXT,
+    "text.txt.gz": gzip.compress(TEXT),
+    "folder": None,
+    "folder.bin": None,
+    "empty.txt": b"",
+    "blank.txt": b" \t\r\n\n\xe3\x80\x80" * 50,
+    "binary.txt": TEXT + b"\0" + TEXT,
+    "latin1.txt": "un café au lait ".encode("latin-1") * 50,
+    "rare.txt": " ".join(f"word{i}" for i in range(500)).encode(),
+    "one_word.txt": b"only only only only\n" * 50,
+    "one_token.txt": b"x" * 10_000_000,
+    "lonely.txt": TEXT.replace(b" ", b"\n"),
+    "short.txt": b"to be or not to be\n",
+    **{f"cut{end}": pack(TEXT)[:5_000] for end, pack in
+       {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}.items()},
+    "fake.bz2": TEXT,
+    "empty.zip": bytes(zipped())[-22:],
+    "locked.zip": zipped("text.txt", tamper=(2, 1)),
+    "strange.zip": zipped("text.txt", tamper=(4, 99)),
+    "folder.zip": zipped("folder/", "folder/text.txt"),
+    "v.bin": BINARY,
+    "v.txt": "\n".join(["5 3", *(f"{word} {a} {b} {c}" for word, (a, b, c) in WORDS.items()), ""]).encode(),
+    "cut.bin": BINARY[:-1],
+    "cut.vec": b"5 3\nman 1 0 0\nwoman 1 1",
+    "many.bin": b"1000000000000 3\n" + BINARY[4:],
+    "many.vec": b"1000000000000 3\nman 1 0 0\n",
+    "wide.bin": b"2 1000000000000\n" + BINARY[4:],
+    "wide.vec": b"2 99999999999999999999\nman 1 0 0\n",
+    "junk.bin": bytes(random.Random(0).randbytes(5_000)),
+    "junk.txt": bytes(random.Random(0).randbytes(5_000)),
+    "pairs.txt": b"# people said\nman\twoman\t7\nKing\tQueen\t9\nking\tapple\t1\nking\tdragon\t2\n",
+    "questions.txt": b": royalty\nman woman king queen\nman woman king dragon\n: fruit\nman king woman apple\n",
+    "constant.txt": b"man\twoman\t7\nking\tqueen\t7\nking\tapple\t7\n",
+}  # fmt: skip
+TINY = "--min-count 1 --dim 8 --epochs 1 --block 64 --noise 16"
+
+
+class Outcome(NamedTuple):
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Run = Callable[[str], Outcome]
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder of every command; nothing is cached in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command here, as `python -m w2v_jax` would; the files that it names are there."""
+
+    def run(command: str) -> Outcome:
+        write_files(command)
+        capsys.readouterr()
+        status: Any = 0
+        try:
+            main(arguments(command))
+        except SystemExit as stop:
+            status = stop.code or 0
+        out, err = capsys.readouterr()
+        return Outcome(1, out, f"{err}{status}\n") if isinstance(status, str) else Outcome(status, out, err)
+
+    return run
+
+
+def arguments(command: str) -> list[str]:
+    """The command's words, and small numbers before the options that it names itself."""
+    return shlex.split(re.sub("^train (?=.*--out)", f"train {TINY} ", command))
+
+
+def write_files(command: str) -> None:
+    """Put the files that a command names into the working folder."""
+    for name, content in FILES.items():
+        if name in command:
+            Path(name).mkdir(exist_ok=True) if content is None else Path(name).write_bytes(content)
+
+
+def program(command: str, **options: Any) -> subprocess.Popen[str]:
+    """Start a command in a process of its own; it finds the files that it names by their whole paths."""
+    write_files(command)
+    args = [str(Path(arg).absolute()) if Path(arg).suffix else arg for arg in arguments(command)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, **options}
+    return subprocess.Popen([sys.executable, "-m", "w2v_jax", *args], **options)
+
+
+def tree() -> dict[str, bytes]:
+    """Every file in the working folder."""
+    return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def strict_json(text: str) -> Any:
+    """JSON as others read it: NaN is none of its numbers."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON: {text}"))
+
+
+# What works
+
+
+@pytest.mark.parametrize(
+    ("corpus", "out", "options"),
+    [
+        ("text.txt", "out.bin", ""),
+        ("text.txt.gz", "out.txt", "--cache encoded"),
+        ("text.txt", "out.vec", "--objective naive-softmax"),
+        ("text.txt", "out.bin", "--held-out 0.2 --metrics out.jsonl"),
+    ],
+)
+def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> None:
+    status, printed, err = run(f"train {corpus} --out {out} {options}")
+    assert (status, err) == (0, "")
+    first, last = printed.splitlines()
+    match = re.fullmatch("20,000 words, 20,000 of them among the 60 with vectors; encoded in (.+)", first)
+    assert match
+    cache = folder / "encoded" if "--cache" in options else Path(os.environ["XDG_CACHE_HOME"]) / "w2v_jax"
+    assert (folder / match[1]).parent == cache
+    assert list(cache.iterdir()) == [folder / match[1]]
+    held_out = r", held out \d\.\d{4}" if "--held-out" in options else ""
+    assert re.fullmatch(
+        rf"20,000 words in [\d.]+ s \([\d,]+ words/s\); loss \d\.\d{{4}} nats a target{held_out}; 60 vectors in {out}",
+        last,
+    )
+    assert KeyedVectors.load(out).vectors.shape == (60, 8)
+
+
+def test_metrics_are_a_line_of_json_each(run: Run) -> None:
+    assert run("train text.txt --out out.bin --epochs 3 --held-out 0.2 --metrics out.jsonl").status == 0
+    reports = [strict_json(line) for line in Path("out.jsonl").read_text().splitlines()]
+    keys = {"step", "words", "epoch", "loss", "targets", "held_out_loss", "seconds"}
+    assert all(report.keys() == keys for report in reports)
+    assert reports[-1]["words"] == 60_000
+    assert 0 < reports[-1]["held_out_loss"] < 5
+
+
+def test_the_same_seed_writes_the_same_bytes(run: Run) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run(f"train text.txt --out {name}.bin --seed {seed}").status == 0
+    same, again, other = (Path(f"{name}.bin").read_bytes() for name in "abc")
+    assert same == again
+    assert same != other
+
+
+def test_a_vectors_file_is_replaced(run: Run) -> None:
+    Path("out.bin").write_bytes(b"old")
+    assert run("train text.txt --out out.bin").status == 0
+    assert len(KeyedVectors.load("out.bin")) == 60
+    assert {path.name for path in Path().iterdir()} == {"text.txt", "out.bin"}
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[str]:
+    """The address at which the working folder is served."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as serving:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{serving.server_port}"
+        serving.shutdown()
+
+
+def test_train_on_a_url(run: Run, server: str) -> None:
+    status, printed, err = run(f"train {server}/text.txt.gz --out out.bin")
+    assert (status, err) == (0, "")
+    assert "60 vectors in out.bin" in printed
+    assert re.search("nothing.txt: .*(no such file|404)", refused(run, f"train {server}/nothing.txt --out out.bin"))
+
+
+@pytest.mark.parametrize("file", ["v.bin", "v.txt"])
+def test_neighbors(file: str, run: Run) -> None:
+    line = "king: queen 0.816, man 0.707, woman 0.500, apple -0.707\n"
+    assert run(f"neighbors {file} king") == (0, line, "")
+    assert run(f"neighbors {file} king man --top 1") == (0, "king: queen 0.816\nman: woman 0.707\n", "")
+
+
+def test_neighbors_as_json(run: Run) -> None:
+    status, printed, err = run("neighbors v.bin king man --top 2 --json")
+    assert (status, err) == (0, "")
+    near = strict_json(printed)
+    assert [word for word, _ in near["king"]] == ["queen", "man"]
+    assert near["king"][0][1] == pytest.approx((2 / 3) ** 0.5)
+    assert len(near["man"]) == 2
+
+
+def test_evaluate(run: Run) -> None:
+    status, printed, err = run("evaluate v.bin --similarity pairs.txt --analogies questions.txt")
+    assert (status, err) == (0, "")
+    assert printed.splitlines() == [
+        "pairs.txt: Spearman 1.0000, Pearson 0.9842, 3 pairs (75.0%)",
+        "questions.txt, 30,000 most frequent words:",
+        "  100.0%       1 of      1  (1 skipped)  royalty",
+        "    0.0%       0 of      1  (0 skipped)  fruit",
+        "   50.0%       1 of      2  (1 skipped)  total",
+    ]
+
+
+def test_evaluate_as_json(run: Run) -> None:
+    status, printed, err = run("evaluate v.txt --similarity pairs.txt --analogies questions.txt --top 4 --json")
+    assert (status, err) == (0, "")
+    got = strict_json(printed)
+    assert got["similarity"]["pairs.txt"]["spearman"] == pytest.approx(1)
+    assert got["similarity"]["pairs.txt"]["coverage"] == 0.75
+    royalty, fruit, total = got["analogies"]["questions.txt"]
+    assert royalty == {"name": "royalty", "correct": 1, "asked": 1, "skipped": 1, "accuracy": 1.0}
+    assert fruit["asked"] == 0  # the apple is the fifth word
+    assert total["asked"] == 1
+
+
+@pytest.mark.parametrize("command", ["", "train", "neighbors", "evaluate"])
+def test_help_is_quick(command: str) -> None:
+    code = (
+        "import sys; from w2v_jax.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print({'jax', 'numpy', 'pyarrow'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "set()\n")
+    assert f"usage: python -m w2v_jax {command}".rstrip() in done.stdout
+    assert "Example: python -m w2v_jax" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["", "fly", "train", "train text.txt", "neighbors", "neighbors v.bin king --top", "evaluate --json",
+     "train text.txt --out out.bin --nosuch 1", "train text.txt --out out.bin --dim many",
+     "train text.txt --out out.bin --objective magic"],
+)  # fmt: skip
+def test_a_usage_error(command: str, run: Run) -> None:
+    status, out, err = run(command)
+    assert (status, out) == (2, "")
+    assert "--help" in err
+    assert "Traceback" not in err
+    assert not Path("out.bin").exists()
+
+
+# What is refused
+
+
+def refused(run: Run, command: str) -> str:
+    """The one line that a command says, and that is all it does."""
+    write_files(command)
+    before = tree()
+    status, _, err = run(command)
+    assert status not in (0, None)
+    assert re.fullmatch("w2v_jax: [^\n]+\n", err)
+    assert tree() == before
+    return err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("missing.txt", "missing.txt: no such file"),
+        ("empty.txt", "empty.txt: holds no words"),
+        ("blank.txt", "blank.txt: holds no words"),
+        ("folder", "folder: is a directory"),
+        ("binary.txt", "binary.txt: holds a NUL byte"),
+        ("latin1.txt", "latin1.txt: byte 6 is not UTF-8"),
+        ("rare.txt --min-count 5", "none of its 500 words occurs 5 times"),
+        ("one_word.txt", "training needs two words or more"),
+        ("one_token.txt", "has a word of over 1,048,576 characters"),
+        ("lonely.txt", "no word has another beside it on its line"),
+        ("cut.gz", "cut.gz: cannot be read"),
+        ("cut.bz2", "cut.bz2: cannot be read"),
+        ("cut.xz", "cut.xz: cannot be read"),
+        ("cut.zst", "cut.zst: cannot be read"),
+        ("fake.bz2", "fake.bz2: cannot be read"),
+        ("empty.zip", "empty.zip: cannot be read"),
+        ("locked.zip", "locked.zip: cannot be read: .* encrypted"),
+        ("strange.zip", "strange.zip: cannot be read: .* compression method"),
+        ("'no\nsuch.txt'", "no such file"),
+        ("nosuch://host/text.txt", "Protocol not known: nosuch"),
+        ("http://127.0.0.1:1/text.txt", "http://127.0.0.1:1/text.txt: cannot be read: .*[Cc]onnect"),
+        ("text.txt --out nowhere/out.bin", "nowhere/out.bin: cannot be written: No such file or directory"),
+        ("text.txt --out text.txt/out.bin", "cannot be written: Not a directory"),
+        ("text.txt --out folder.bin", "folder.bin: is a directory"),
+        ("text.txt --out out.npz", "the ending must be .bin"),
+        ("text.txt --out out", "the ending must be .bin"),
+        (f"text.txt --out {LONG}", "cannot be written: File name too long"),
+        ("text.txt --cache text.txt/cache", "text.txt/cache: the cache folder cannot be written"),
+        ("text.txt --metrics nowhere/out.jsonl", "nowhere/out.jsonl: cannot be written"),
+        ("text.txt --metrics folder", "folder: is a directory"),
+        ("text.txt --dim 0", "dim is 0; it must be"),
+        ("text.txt --lr -0.1", "lr is -0.1; it must be"),
+        ("text.txt --lr nan", "lr is nan; it must be"),
+        ("text.txt --lr 1e39", "lr is 1e[+]39; it must be"),
+        ("text.txt --window 0", "window is 0; it must be"),
+        ("text.txt --window 1000000000000", "window is 1000000000000; it must be"),
+        ("text.txt --epochs 0", "epochs is 0; it must be"),
+        ("text.txt --block 100", "block is 100; it must be a multiple of 32"),
+        ("text.txt --held-out 1", "held_out is 1.0; it must be"),
+        ("text.txt --min-count 0", "min_count is 0; it must be"),
+        ("text.txt --negative 10000000000000000000000000000000000000", "the loss is (nan|inf)|negative is"),
+        ("text.txt --dim 10000000000000", "(?i)memory|dim is"),
+        ("text.txt --held-out 0.999", "held.out"),
+        ("short.txt", "sample"),
+    ],
+    ids=lambda part: part[:40],
+)
+def test_what_train_refuses(options: str, message: str, run: Run) -> None:
+    command = f"train {options}" + ("" if "--out" in options else " --out out.bin")
+    assert re.search(message, refused(run, command))
+    if "--out" not in options:
+        Path("out.bin").write_bytes(b"old")
+        refused(run, command)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("neighbors missing.bin king", "missing.bin: no such file"),
+        ("neighbors folder.bin king", "folder.bin: is a directory"),
+        ("neighbors text.txt.gz king", "text.txt.gz: the first line must be two numbers"),
+        ("neighbors v.npz king", "the ending must be .bin"),
+        ("neighbors cut.bin king", "cut.bin: promises 5 words of 3 numbers but ends after 4"),
+        ("neighbors cut.vec king", "cut.vec: line 3: expected a word and 3 numbers"),
+        ("neighbors many.bin king", "many.bin: promises 1,000,000,000,000 words of 3 numbers but ends after 5"),
+        ("neighbors many.vec king", "many.vec: promises 1,000,000,000,000 words of 3 numbers but ends after 1"),
+        ("neighbors wide.bin king", "wide.bin: "),
+        ("neighbors wide.vec king", "wide.vec: "),
+        ("neighbors junk.bin king", "junk.bin: "),
+        ("neighbors junk.txt king", "junk.txt: "),
+        ("neighbors v.bin quen", "'quen' is not in the vocabulary; did you mean queen?"),
+        ("neighbors v.bin king King", "'King' is not in the vocabulary; did you mean king"),
+        ("neighbors v.bin 'ki\nng'", "is not in the vocabulary"),
+        ("neighbors v.bin", "name at least one word"),
+        ("neighbors v.bin king --top 0", "top is 0; it must be at least 1"),
+        ("evaluate v.bin", "name what to evaluate on"),
+        ("evaluate v.bin --similarity", "name what to evaluate on"),
+        ("evaluate v.bin --similarity missing.txt", "missing.txt: no such file"),
+        ("evaluate v.bin --analogies missing.txt", "missing.txt: no such file"),
+        ("evaluate v.bin --similarity empty.txt", "empty.txt: under two of its pairs have vectors"),
+        ("evaluate v.bin --analogies empty.txt", "empty.txt: holds no questions"),
+        ("evaluate v.bin --similarity latin1.txt", "latin1.txt: line 1 is not UTF-8"),
+        ("evaluate v.bin --analogies questions.txt --top 0", "top is 0; it must be at least 1"),
+        ("evaluate v.bin --similarity constant.txt", "constant.txt: "),
+        ("evaluate missing.bin --similarity pairs.txt", "missing.bin: no such file"),
+        ("evaluate junk.bin --similarity pairs.txt", "junk.bin: "),
+    ],
+)
+def test_what_the_others_refuse(command: str, message: str, run: Run) -> None:
+    assert re.search(message, refused(run, command))
+
+
+def test_a_loss_that_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The bounded steps of the default do not get there, whatever the learning rate.
+    monkeypatch.setattr("w2v_jax.training.loop.default_optimizer", lambda corpus, config: optax.sgd(1e30))
+    Path("out.bin").write_bytes(b"old")
+    assert re.search(
+        r"the loss is (nan|inf) by step [\d,]+; lower the learning rate", refused(run, "train text.txt --out out.bin")
+    )
+
+
+def test_a_high_learning_rate_is_survived(run: Run) -> None:
+    status, printed, err = run("train text.txt --out out.bin --lr 1e30")
+    assert (status, err) == (0, "")
+    assert re.search(r"loss \d+\.\d{4} nats", printed)
+
+
+def test_where_metrics_cannot_go_is_said_before_the_work(run: Run) -> None:
+    assert run("train text.txt --out out.bin --metrics nowhere/out.jsonl").out == ""
+    assert list(Path(os.environ["XDG_CACHE_HOME"]).iterdir()) == []
+
+
+def test_refused_training_leaves_the_metrics_alone(run: Run) -> None:
+    refused(run, "train one_word.txt --out out.bin --metrics out.jsonl")
+    Path("out.jsonl").write_text("{}\n")
+    refused(run, "train lonely.txt --out out.bin --metrics out.jsonl")
+
+
+def test_too_little_text_to_hold_any_out(run: Run) -> None:
+    status, printed, err = run("train text.txt --out out.bin --held-out 0.001 --metrics out.jsonl")
+    if status:  # either is right
+        assert re.fullmatch("w2v_jax: [^\n]*held.out[^\n]*\n", err)
+    else:
+        assert "nan" not in printed
+        assert all(map(strict_json, Path("out.jsonl").read_text().splitlines()))
+
+
+def test_a_packed_vectors_file_is_packed_or_refused(run: Run) -> None:
+    if run("train text.txt --out out.bin.gz").status:
+        assert not Path("out.bin.gz").exists()
+    else:
+        assert run("neighbors out.bin.gz animal1").status == 0
+
+
+def test_the_folder_in_an_archive_is_not_its_text(run: Run) -> None:
+    status, printed, err = run("train folder.zip --out out.bin")
+    assert (status, err) == (0, "")
+    assert "60 vectors in out.bin" in printed
+
+
+# What comes in between
+
+
+def test_an_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("w2v_jax.training.loop.train", stop)
+    status, _, err = run("train text.txt --out out.bin")
+    assert status == 130
+    assert re.fullmatch("w2v_jax: stopped[^\n]*\n", err)
+    assert list(tree()) == ["text.txt"]
+
+
+def test_an_interrupt_from_outside() -> None:
+    training = program("train text.txt --out out.bin --metrics out.jsonl --epochs 1000000")
+    metrics = Path("out.jsonl")
+    while training.poll() is None and not (metrics.exists() and metrics.read_text()):
+        time.sleep(0.05)
+    training.send_signal(signal.SIGINT)
+    _, err = training.communicate(timeout=30)
+    assert training.returncode == 130
+    assert re.fullmatch("w2v_jax: stopped[^\n]*\n", err)
+    assert set(tree()) == {"text.txt", "out.jsonl"}
+
+
+@pytest.mark.parametrize("command", ["neighbors v.txt man woman king queen apple", "--help"])
+def test_a_reader_that_leaves_is_not_told(command: str) -> None:
+    running = program(command)
+    assert running.stdout
+    running.stdout.close()
+    assert running.stderr
+    assert running.stderr.read() == ""
+    running.stderr.close()
+    running.wait()
+
+
+def test_a_full_disk() -> None:
+    with open("/dev/full", "w") as full:
+        running = program("neighbors v.txt king", stdout=full)
+    _, err = running.communicate()
+    assert running.returncode != 0
+    assert re.fullmatch("w2v_jax: [^\n]*No space left on device[^\n]*\n", err)
+
+
+def test_no_standard_output() -> None:
+    write_files("v.txt")
+    command = ["sh", "-c", '"$0" -m w2v_jax neighbors "$1" king >&-', sys.executable, str(Path("v.txt").absolute())]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_refusal_in_a_process_of_its_own() -> None:
+    running = program("train missing.txt --out out.bin")
+    out, err = running.communicate()
+    assert (running.returncode, out) == (1, "")
+    assert re.fullmatch("w2v_jax: [^\n]*missing.txt: no such file\n", err)
