@@ -19,7 +19,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 import w2v_jax as w2v
-from w2v_jax.config import TILE
+from w2v_jax.frequency import noise_distribution
+from w2v_jax.noise import alias_table, step_draws
 from w2v_jax.text.named import named_corpus
 from w2v_jax.training.loop import DISPATCH
 from w2v_jax.windows import Block, context_masks
@@ -28,11 +29,14 @@ from w2v_jax.windows import Block, context_masks
 def target_counts(corpus: w2v.Corpus, config: w2v.TrainConfig, *, held_out: bool = False) -> Float[np.ndarray, " V"]:
     """How often each word is a target: the outside word of a (center, outside) pair that the config trains on."""
 
+    table = alias_table(noise_distribution(corpus.vocabulary.counts))
+
     @jax.jit
     def count(counts: Float[Array, " V"], block: Block, step: Int[Array, ""]) -> Float[Array, " V"]:
-        reach = draw_reach(step_bits(config.seed, step, config.block, config.noise)[: config.block], config.window)
-        masks = context_masks(block, reach.reshape(-1, TILE), window=config.window)
-        return counts.at[block.tokens].add(masks.sum(1, dtype=counts.dtype), mode="drop")
+        tiles = len(block.tokens)
+        reach, _ = step_draws(config.seed, step, table, tiles=tiles, window=config.window, noise=config.noise)
+        is_context = context_masks(block, reach, window=config.window)
+        return counts.at[block.tokens].add(is_context.sum(1, dtype=counts.dtype), mode="drop")
 
     total = np.zeros(len(corpus.vocabulary))
     step = 0

@@ -15,7 +15,9 @@ from fsspec.compression import zstd
 
 from .errors import InputError
 
-UNPACKING: tuple[type[Exception], ...] = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, zstd.ZstdError)
+UNREADABLE: tuple[type[Exception], ...] = (
+    OSError, EOFError, ImportError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, zstd.ZstdError
+)  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -35,7 +37,7 @@ def reading(path: str | os.PathLike[str], *, unpack: bool = True) -> Iterator[Bi
         raise InputError(f"{name}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{name}: is a directory; name a file in it") from None
-    except (OSError, EOFError, ImportError, ValueError, *UNPACKING) as error:
+    except UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{name}: cannot be read: {reason}") from error
 

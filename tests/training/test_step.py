@@ -52,11 +52,11 @@ def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Par
     """The sum over the block's pairs, one at a time, of the pair's loss."""
     table = alias_table(noise_distribution(corpus.vocabulary.counts))
     draws = step_draws(
-        config.seed, jnp.int32(STEP), table, block=config.block, window=config.window, noise=config.noise
+        config.seed, jnp.int32(STEP), table, tiles=len(block.tokens), window=config.window, noise=config.noise
     )
     loss = jnp.zeros(())
     for g, i in np.ndindex(len(block.tokens), TILE):
-        at, reach = config.window + i, int(draws.reach[g * TILE + i])
+        at, reach = config.window + i, int(draws.reach[g, i])
         for j in range(at - reach, at + reach + 1):
             if j == at or not block.lines[g, at] == block.lines[g, j] >= 0:
                 continue
@@ -64,7 +64,7 @@ def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Par
             if config.objective == "naive-softmax":
                 loss += naive_softmax_loss(v_c, outside, params.outside)
             else:
-                noise = jax.nn.log_sigmoid(-(params.outside[draws.noise] @ v_c)).sum()
+                noise = jax.nn.log_sigmoid(-(params.outside[draws.noise[g]] @ v_c)).sum()
                 loss -= jax.nn.log_sigmoid(params.outside[outside] @ v_c) + config.negative / config.noise * noise
     return loss
 

@@ -18,7 +18,8 @@ PIECE_BYTES = 1 << 22  # large enough that most of a piece's words repeat within
 LONGEST_WORD = 1 << 20
 THREADS = 2  # Arrow works without Python's lock; the third thread, ours, merges what these find
 
-X, Y = TypeVar("X"), TypeVar("Y")
+X = TypeVar("X")
+Y = TypeVar("Y")
 
 
 class Piece(NamedTuple):

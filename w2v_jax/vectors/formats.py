@@ -13,6 +13,7 @@ from ..files import reading, writing
 Loaded = tuple[list[str], Float[np.ndarray, "V D"]]
 ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text)"
 LONGEST_WORD = 1 << 16  # bytes
+READ_BYTES = 1 << 20  # at a time, whatever a header promises
 
 
 def load(path: str | os.PathLike[str]) -> Loaded:
@@ -85,16 +86,17 @@ def _header(file: BinaryIO, name: str) -> tuple[int, int]:
 def _read_binary(file: BinaryIO, name: str, vocab_size: int, dim: int) -> Loaded:
     words: list[str] = []
     rows: list[bytes] = []
-    buffer = b""
+    buffer, start = b"", 0
     for _ in range(vocab_size):
-        while (space := buffer.find(b" ")) < 0 or len(buffer) <= space + 4 * dim:
-            more = file.read(max(1 << 20, 4 * dim - len(buffer))) if len(buffer) < LONGEST_WORD + 4 * dim else b""
+        while (space := buffer.find(b" ", start)) < 0 or len(buffer) <= space + 4 * dim:
+            endless = space < 0 and len(buffer) - start > LONGEST_WORD
+            more = b"" if endless else file.read(READ_BYTES)
             if not more:
                 raise _cut_short(name, vocab_size, dim, len(words))
-            buffer += more
-        words.append(_word(buffer[:space].lstrip(b"\n"), name, len(words)))
-        rows.append(buffer[space + 1 : space + 1 + 4 * dim])
-        buffer = buffer[space + 1 + 4 * dim :]
+            buffer, start = buffer[start:] + more, 0
+        words.append(_word(buffer[start:space].lstrip(b"\n"), name, len(words)))
+        start = space + 1 + 4 * dim
+        rows.append(buffer[space + 1 : start])
     return words, np.frombuffer(b"".join(rows), "<f4").reshape(-1, dim).astype(np.float32)
 
 
