@@ -29,7 +29,8 @@ def main() -> None:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
 
-    corpus = w2v.Corpus.from_file(named_corpus("docstrings", cache=out), cache=out)
+    text = w2v.TextConfig(min_count=30)  # documentation is full of names that few other words explain
+    corpus = w2v.Corpus.from_file(named_corpus("docstrings", cache=out), text, cache=out)
     print(f"{corpus.source_tokens:,} words of documentation; {len(corpus.vocabulary):,} words get vectors")
     reports: list[w2v.Report] = []
     config = w2v.TrainConfig(epochs=arguments.epochs)

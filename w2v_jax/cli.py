@@ -41,6 +41,8 @@ def train(
 
     check_ending(out)
     check_writable(out)
+    if metrics:
+        check_writable(metrics)
     with contextlib.ExitStack() as stack:
         from .text.corpus import Corpus
         from .text.named import named_corpus
@@ -51,15 +53,26 @@ def train(
             f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
             f"with vectors; encoded in {encoded.folder}"
         )
-        from .training.loop import Report, train
+        from jax.errors import JaxRuntimeError
+
+        from .params import Params
+        from .training.loop import Callback, Report, train
         from .training.metrics import write_json_lines
 
         reports: list[Report] = []
-        callbacks = [lambda report, params: reports.append(report)]
-        if metrics:
-            check_writable(metrics)
-            callbacks.append(write_json_lines(stack.enter_context(open(metrics, "w", encoding="utf-8"))))
-        vectors = train(encoded, training, callbacks=callbacks)
+        writers: list[Callback] = []
+
+        def record(report: Report, params: Params) -> None:
+            if metrics and not reports:  # not before: a training that is refused leaves the old file alone
+                writers.append(write_json_lines(stack.enter_context(open(metrics, "w", encoding="utf-8"))))
+            reports.append(report)
+            for write in writers:
+                write(report, params)
+
+        try:
+            vectors = train(encoded, training, callbacks=[record])
+        except (MemoryError, JaxRuntimeError) as error:
+            raise InputError(f"training does not fit into memory: {error}") from error
     last = reports[-1]
     vectors.save(out)
     held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
@@ -144,6 +157,12 @@ def evaluate(
             print(f"  {share}  {correct:6,} of {asked:6,}  ({skipped:,} skipped)  {name}")
 
 
+def _discard_output() -> None:
+    """Let the interpreter flush into the void as it ends."""
+    if sys.stdout:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
     commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
@@ -151,11 +170,14 @@ def main(args: list[str] | None = None) -> None:
         tyro.extras.subcommand_cli_from_dict(
             commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
         )
-        sys.stdout.flush()
-    except (InputError, FloatingPointError) as error:
-        sys.exit(f"w2v_jax: {error}")
+        if sys.stdout:  # none where a program starts with it closed
+            sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; there is nobody to tell
+        _discard_output()  # the reader left; there is nobody to tell
+    except (InputError, FloatingPointError, OSError) as error:
+        if isinstance(error, OSError):
+            _discard_output()
+        sys.exit("w2v_jax: " + " ".join(str(error).splitlines()))
     except KeyboardInterrupt:
-        print("w2v_jax: stopped; nothing was written", file=sys.stderr)
+        print("w2v_jax: stopped; no vectors were written", file=sys.stderr)
         sys.exit(130)

@@ -75,11 +75,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("dim", "window", "epochs", "negative", "block", "noise"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+            _check(name, getattr(self, name), 1 <= getattr(self, name) < 2**31, "from 1 to 2147483647")
         _check("block", self.block, self.block % TILE == 0, f"a multiple of {TILE}")
         _check("seed", self.seed, 0 <= self.seed < 2**32, "from 0 to 4294967295")
         _check("sample", self.sample, 0 <= self.sample < math.inf, "0 (keep every token) or more")
-        _check("lr", self.lr, 0 < self.lr < math.inf, "a number above 0")
+        _check("lr", self.lr, 0 < self.lr < 3e38, "a number above 0 (and in float32)")
         _check("held_out", self.held_out, 0 <= self.held_out < 1, "at least 0 and under 1")
         objectives = get_args(Objective)
         _check("objective", self.objective, self.objective in objectives, f"one of {', '.join(objectives)}")

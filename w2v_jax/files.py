@@ -29,17 +29,35 @@ def reading(path: str | os.PathLike[str], *, unpack: bool = True) -> Iterator[Bi
     """
     name = os.fspath(path)
     try:
-        with fsspec.open(name, "rb", compression="infer" if unpack else None) as file:
-            yield cast(BinaryIO, file)
+        zipped = unpack and name.endswith(".zip")
+        with fsspec.open(name, "rb", compression="infer" if unpack and not zipped else None) as file:
+            yield _unzip(file) if zipped else cast(BinaryIO, file)
     except InputError:
         raise
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file") from None
+    except FileNotFoundError as error:  # which is also what fsspec makes of every trouble with a URL
+        if error.__cause__ is None or isinstance(error.__cause__, FileNotFoundError):
+            raise InputError(f"{name}: no such file") from None
+        raise InputError(f"{name}: cannot be read: {_reason(error.__cause__)}") from error
     except IsADirectoryError:
         raise InputError(f"{name}: is a directory; name a file in it") from None
     except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{name}: cannot be read: {reason}") from error
+        raise InputError(f"{name}: cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _unzip(file: BinaryIO) -> BinaryIO:
+    """The one file in an archive; fsspec's own way takes the first entry, a folder's too."""
+    archive = zipfile.ZipFile(file)
+    members = [entry for entry in archive.infolist() if not entry.is_dir()]
+    if len(members) != 1:
+        raise zipfile.BadZipFile(f"holds {len(members)} files; it must hold one")
+    try:
+        return cast(BinaryIO, archive.open(members[0]))
+    except (RuntimeError, NotImplementedError) as error:  # encrypted; packed in a way that Python cannot undo
+        raise zipfile.BadZipFile(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -73,9 +91,9 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise, before hours of work, what `writing` would raise after them."""
     target = Path(path)
-    if target.is_dir():
-        raise InputError(f"{target}: is a directory; name a file in it")
     try:
+        if target.is_dir():
+            raise InputError(f"{target}: is a directory; name a file in it")
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:

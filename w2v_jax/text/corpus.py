@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from ..config import TextConfig
 from ..errors import InputError
 from ..files import reading
 from .encoding import encode
-from .tokens import pieces_of_sentences, pieces_of_text
+from .tokens import Piece, pieces_of_sentences, pieces_of_text
 from .vocabulary import Vocabulary
 
 FORMAT = 1
@@ -74,8 +74,7 @@ class Corpus:
         folder = Path(cache if cache is not None else default_cache()) / f"{stem}-{digest}"
         found = _load(folder, key)
         if found is None:
-            with reading(path) as file:
-                _encode_to(folder, key, pieces_of_text(file, config, os.fspath(path)), config, os.fspath(path))
+            _encode_to(folder, key, _pieces(path, config), config, os.fspath(path))
             found = _load(folder, key)
         if found is None:
             raise InputError(f"{folder}: was damaged while it was written; delete it and try again")
@@ -93,6 +92,12 @@ class Corpus:
             pieces = pieces_of_sentences(sentences)
             encoded = encode(pieces, config, "the sentences", scratch=scratch, ids=ids, ends=ends)
             return cls(_map(ids, np.int32), _map(ends, np.int64), encoded.vocabulary, encoded.source_tokens)
+
+
+def _pieces(path: str | os.PathLike[str], config: TextConfig) -> Iterator[Piece]:
+    """The file's pieces; an error while it is read is the file's, and not the folder's that is written meanwhile."""
+    with reading(path) as file:
+        yield from pieces_of_text(file, config, os.fspath(path))
 
 
 def _source_checksum(path: str | os.PathLike[str]) -> str:
@@ -139,7 +144,7 @@ def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
         with open(folder / IDS, "rb") as ids, open(folder / LINE_ENDS, "rb") as ends:
             vocabulary = Vocabulary(tuple(meta["words"]), np.array(meta["counts"]))
             return Corpus(_map(ids, np.int32), _map(ends, np.int64), vocabulary, meta["source_tokens"], folder)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, InputError):
         return None
 
 

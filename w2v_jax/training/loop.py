@@ -94,6 +94,10 @@ def train(
     vocabulary = corpus.vocabulary
     if len(vocabulary) < 2:
         raise InputError(f"the vocabulary is {vocabulary.words}; training needs two words or more")
+    for held_out in (False, True) if config.held_out else ():
+        if next(stream(corpus, config, blocks=1, held_out=held_out), None) is None:
+            what = "hold out" if held_out else "train on"
+            raise InputError(f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {what}")
     optimizer = optimizer or default_optimizer(corpus, config)
     state = init_state(config, vocabulary, optimizer)
     held_out_loss = make_held_out_loss(corpus, config) if config.held_out else None
@@ -113,6 +117,9 @@ def train(
                 continue
             if not math.isfinite(tally.loss):
                 raise FloatingPointError(f"the loss is {tally.loss} by step {step:,}; lower the learning rate")
+            any_target |= tally.targets > 0
+            if not any_target:
+                continue
             mean_held_out = held_out_loss(state.params) if held_out_loss and ended else None
             report = Report(
                 step, done.words, done.words / len(corpus.ids), tally.mean, tally.targets, mean_held_out, now - started
@@ -121,10 +128,12 @@ def train(
             bar.set_postfix(loss=f"{report.loss:.4f}")
             for callback in callbacks:
                 callback(report, state.params)
-            any_target |= tally.targets > 0
             epoch, reported, tally = done.words // len(corpus.ids), now, Tally()
     if not any_target:
-        raise InputError("no word has another beside it on its line, so there is nothing to learn; give longer lines")
+        raise InputError(
+            "no word has another beside it on its line, so there is nothing to learn; "
+            "give longer lines, or a larger --sample, which keeps more of the frequent words"
+        )
     return KeyedVectors(vocabulary.words, np.asarray(state.params.center), vocabulary.counts, state.params)
 
 

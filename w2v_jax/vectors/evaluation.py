@@ -5,6 +5,7 @@ Questions with a word outside the vocabulary are skipped. The numbers equal thos
 `evaluate_word_pairs` and `evaluate_word_analogies` at their defaults.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -70,7 +71,7 @@ def evaluate_similarity(vectors: KeyedVectors, path: str | os.PathLike[str], *, 
             a, b, score = fields[0], fields[1], float(fields[2])
         except (ValueError, IndexError):
             continue
-        if line.startswith("#") or len(fields) != 3:
+        if line.startswith("#") or len(fields) != 3 or not math.isfinite(score):
             continue
         if a not in index or b not in index:
             skipped += 1
@@ -82,6 +83,8 @@ def evaluate_similarity(vectors: KeyedVectors, path: str | os.PathLike[str], *, 
         raise InputError(
             f"{os.fspath(path)}: under two of its pairs have vectors; lines must be word<TAB>word<TAB>score"
         )
+    if len(set(scores)) < 2:
+        raise InputError(f"{os.fspath(path)}: all its scores are {scores[0]}, so nothing can follow them")
     cosines = np.asarray((vectors.unit[jnp.array(first)] * vectors.unit[jnp.array(second)]).sum(1))
     spearman = scipy.stats.spearmanr(scores, cosines).statistic
     pearson = scipy.stats.pearsonr(scores, cosines).statistic

@@ -23,7 +23,7 @@ def load(path: str | os.PathLike[str]) -> Loaded:
       InputError: the file is none of ours or is damaged; the message says where.
     """
     name = os.fspath(path)
-    read = _read_binary if _is_binary(name) else _read_text
+    read = _read_binary if _is_binary(name, packed=True) else _read_text
     with reading(name) as file:
         vocab_size, dim = _header(file, name)
         words, vectors = read(file, name, vocab_size, dim)
@@ -59,9 +59,9 @@ def check_ending(path: str | os.PathLike[str]) -> None:
     _is_binary(os.fspath(path))
 
 
-def _is_binary(name: str) -> bool:
+def _is_binary(name: str, *, packed: bool = False) -> bool:
     stem, ending = os.path.splitext(name)
-    if ending in (".gz", ".bz2", ".xz", ".zst", ".zip"):
+    if packed and ending in (".gz", ".bz2", ".xz", ".zst", ".zip"):
         ending = os.path.splitext(stem)[1]
     if ending not in (".bin", ".txt", ".vec"):
         raise InputError(f"{name}: the ending must be {ENDINGS}")
@@ -76,9 +76,9 @@ def _header(file: BinaryIO, name: str) -> tuple[int, int]:
         raise InputError(
             f"{name}: the first line must be two numbers, words and dimension; it starts with {line[:40]!r}"
         ) from None
-    if vocab_size < 1 or dim < 1:
+    if vocab_size < 1 or not 1 <= dim < 2**48:
         raise InputError(
-            f"{name}: the first line promises {vocab_size} words of {dim} numbers; both must be at least 1"
+            f"{name}: the first line promises {vocab_size} words of {dim} numbers; both must be at least 1 (and fit)"
         )
     return vocab_size, dim
 
