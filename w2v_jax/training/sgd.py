@@ -14,15 +14,15 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
     """SGD in which no row steps past the minimum that its gradient and curvature point to.
 
     word2vec takes its steps one pair at a time, and each sees what the one before has done. A block
-    takes them together: a row that stands in it m times, or a noise row that all its centers share,
-    would move by m stale steps at once, and past lr·curvature = 2 such steps grow without end. So
-    each row steps by
+    takes them together: a row that stands in it m times, or a noise row that a tile's centers share,
+    moves by m stale steps at once, and past lr·curvature = 2 such steps grow without end. So each
+    row steps by
 
-        min(lr, 2 / curvature)
+        min(lr, 1 / curvature)
 
-    with the curvature bound summed over all the places where the row stands: no further than to
-    where the quadratic above its loss is back at the height it started from. A row with little in
-    the block takes plain SGD's step.
+    with the curvature bound summed over all the places where the row stands: at most to the minimum
+    of the quadratic above its loss. (Half of what would do for one table alone, because both move at
+    once.) A row with little in the block takes plain SGD's step.
     """
 
     def init(params: Params) -> optax.ScaleByScheduleState:
@@ -34,7 +34,7 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
         lr = jnp.asarray(schedule(state.count), jnp.float32)
 
         def step(rows: Rows) -> Rows:
-            size = lr / jnp.maximum(1, lr * total_curvature(rows) / 2)
+            size = lr / jnp.maximum(1, lr * total_curvature(rows))
             return rows._replace(values=-size[:, None] * rows.values)
 
         return ParamRows(*map(step, updates)), optax.ScaleByScheduleState(state.count + 1)

@@ -1,7 +1,8 @@
-"""The corpus as a stream of blocks: subsampled, shuffled, held-out text set aside, every token in its turn.
+"""The corpus as a stream of blocks: subsampled, held-out text set aside, every token in its turn.
 
 All of it is a function of (seed, epoch, position): whether a token stays is a counter-based draw
-for its place in the corpus, and so is the order of the tiles that blocks are made of.
+for its place in the corpus. Text keeps its order: shuffled over 10⁶ tokens, the tiles of Wikipedia
+gave vectors that solve a point more analogies but follow SimLex-999 .015 less.
 """
 
 from collections.abc import Iterator
@@ -17,8 +18,7 @@ from ..windows import Block
 
 CHUNK = 1 << 18  # tokens drawn for in one go
 STRETCH = 1 << 10  # tokens held out, or not, together
-SHUFFLE = 1 << 20  # tokens whose tiles are shuffled together
-HELD_OUT, KEEP, ORDER = 0, 1, 2  # which of the seed's sequences a draw is from
+HELD_OUT, KEEP = 0, 1  # which of the seed's sequences a draw is from
 
 
 class Blocks(NamedTuple):
@@ -47,7 +47,7 @@ def stream(corpus: Corpus, config: TrainConfig, *, blocks: int, held_out: bool =
     size = blocks * config.block // TILE
     tiles, words = np.zeros((2, 0, TILE + 2 * config.window), np.int32), np.zeros(0, np.int64)
     for epoch in range(1 if held_out else config.epochs):
-        for more_tiles, more_words in _shuffled_tiles(corpus, config, epoch, held_out):
+        for more_tiles, more_words in _tiles(corpus, config, epoch, held_out):
             tiles, words = np.concatenate([tiles, more_tiles], 1), np.concatenate([words, more_words])
             while tiles.shape[1] >= size:
                 yield _blocks(tiles[:, :size], blocks, blocks, int(words[size - 1]))
@@ -63,30 +63,24 @@ def _blocks(tiles: Int32[np.ndarray, "2 n C"], blocks: int, filled: int, words: 
     return Blocks(Block(tokens, lines), filled, words)  # type: ignore[arg-type]  # numpy's, until JAX takes them
 
 
-def _shuffled_tiles(
+def _tiles(
     corpus: Corpus, config: TrainConfig, epoch: int, held_out: bool
 ) -> Iterator[tuple[Int32[np.ndarray, "2 n C"], Int64[np.ndarray, " n"]]]:
-    """An epoch's tiles, and the tokens read by the end of each, in an order shuffled over some 10⁶ tokens.
-
-    Neighbouring tokens are alike, and a step sums a block's gradients: of a page of numbers, it
-    would move the same few rows by hundreds of stale gradients at once.
-    """
+    """An epoch's tiles, a chunk's at a time, and how many tokens have been read by the end of each."""
     margin = _beyond(corpus, config.window)
     waiting, read, total = margin, 0, len(corpus.ids)
     for chunk in range(-(-total // CHUNK)):
         waiting = np.concatenate([waiting, _kept(corpus, config, epoch, chunk, held_out)], 1)
         reached = min((chunk + 1) * CHUNK, total)
-        if waiting.shape[1] < SHUFFLE and reached < total:
-            continue
         if reached == total:
             unfilled = -(waiting.shape[1] - config.window) % TILE
             waiting = np.concatenate([waiting, _beyond(corpus, unfilled), margin], 1)
         count = (waiting.shape[1] - 2 * config.window) // TILE
         if count < 1:
             continue
-        tiles = np.lib.stride_tricks.sliding_window_view(waiting, TILE + 2 * config.window, axis=1)[:, ::TILE]
-        order = _generator(config.seed, ORDER, epoch, chunk).permutation(count)
-        yield tiles[:, order], epoch * total + read + (reached - read) * np.arange(1, count + 1) // count
+        windows = np.lib.stride_tricks.sliding_window_view(waiting, TILE + 2 * config.window, axis=1)
+        words = epoch * total + read + (reached - read) * np.arange(1, count + 1) // count
+        yield windows[:, : count * TILE : TILE], words
         waiting, read = waiting[:, count * TILE :], reached
 
 
