@@ -40,9 +40,9 @@ def pieces_of_text(file: BinaryIO, config: TextConfig, name: str) -> Iterator[Pi
       InputError: the text holds a NUL byte, invalid UTF-8, or a word of over a million characters.
 
     >>> import io
-    >>> (piece,) = pieces_of_text(io.BytesIO(b"to be or\\nnot to be"), TextConfig(), "text")
+    >>> piece, end = pieces_of_text(io.BytesIO(b"to be or\\nnot to be\\n"), TextConfig(), "text")
     >>> [piece.types[i] for i in piece.indices], piece.line_lengths.tolist()
-    (['to', 'be', 'or', 'not', 'to', 'be'], [3, 3])
+    (['to', 'be', 'or', 'not', 'to', 'be', ''], [3, 3, 1])
     """
     return _map_ahead(lambda text: _split(text, config, name), _whole_words(file, name))
 

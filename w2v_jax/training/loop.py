@@ -86,7 +86,7 @@ def train(
 
     >>> from w2v_jax.text.corpus import Corpus
     >>> corpus = Corpus.from_sentences([["to", "be", "or", "not", "to", "be"]] * 5)
-    >>> train(corpus, TrainConfig(dim=8, sample=0)).vectors.shape
+    >>> train(corpus, TrainConfig(dim=8, sample=0.0)).vectors.shape
     (4, 8)
     """
     config = config or TrainConfig()
