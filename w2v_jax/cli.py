@@ -167,11 +167,13 @@ def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
     commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
-        )
-        if sys.stdout:  # none where a program starts with it closed
-            sys.stdout.flush()
+        try:
+            tyro.extras.subcommand_cli_from_dict(
+                commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
+            )
+        finally:
+            if sys.stdout:  # none where a program starts with it closed
+                sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()  # the reader left; there is nobody to tell
     except (InputError, FloatingPointError, OSError) as error:
