@@ -7,7 +7,12 @@ entropy of the very targets trained on: what a model that knows every word's fre
 else, would reach. The same for the held-out text, whose targets are coded by their own frequencies,
 the best that any unigram model could do.
 
-Time: TIME on 2 cores of an AMD EPYC. Expected: EXPECTED.
+Time: 2 minutes on 2 cores of an AMD EPYC. Expected, for 1.9 million words of documentation:
+
+    5,000 words, 20,381,346 targets trained on, 356,995 held out
+    nats a target          loss   unigram entropy   below it by
+    last epoch           6.6158            7.1962        0.5804
+    held out             6.9205            7.0505        0.1300
 """
 
 import argparse
