@@ -53,5 +53,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except InputError as error:
+    except (InputError, OSError) as error:
         raise SystemExit(f"quickstart: {error}") from None

@@ -1,4 +1,4 @@
-"""Strictness, set once: 8 devices on the CPU, no silent promotion, every shape in a signature checked."""
+"""Strictness, set once: 8 devices on the CPU, no silent promotion, the arrays' shapes checked at every call."""
 
 import os
 from collections.abc import Iterator

@@ -513,3 +513,22 @@ def test_a_refusal_in_a_process_of_its_own() -> None:
     out, err = running.communicate()
     assert (running.returncode, out) == (1, "")
     assert re.fullmatch("w2v_jax: [^\n]*missing.txt: no such file\n", err)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train text.txt --out ./text.txt", "train text.txt --out out.bin --metrics out.bin",
+     "train text.txt --out out.bin --metrics text.txt"],
+)  # fmt: skip
+def test_nothing_that_a_command_names_is_overwritten(command: str, run: Run) -> None:
+    outcome = run(command)
+    assert outcome.status == 1
+    assert re.fullmatch(r"w2v_jax: \S+: would overwrite another file of this command; [^\n]+\n", outcome.err)
+    assert Path("text.txt").read_bytes() == TEXT
+
+
+def test_a_link_is_written_through(run: Run) -> None:
+    Path("link.bin").symlink_to("target.bin")
+    assert run("train text.txt --out link.bin").status == 0
+    assert Path("link.bin").is_symlink()
+    assert len(KeyedVectors.load("target.bin")) == 60

@@ -52,3 +52,11 @@ def test_a_step_draws_the_same_again_and_another_step_does_not() -> None:
     assert drawn(3, 7) == drawn(3, 7)
     assert drawn(3, 7) != drawn(3, 8)
     assert drawn(3, 7) != drawn(4, 7)
+
+
+def test_each_tile_draws_its_own_and_centers_their_own_reach() -> None:
+    table = alias_table(noise_distribution(np.full(1_000, 5)))
+    reach, noise = step_draws(0, jnp.int32(0), table, tiles=64, window=5, noise=32)
+    assert len({tuple(tile) for tile in noise.tolist()}) == 64
+    assert len({tuple(tile) for tile in reach.tolist()}) == 64
+    assert scipy.stats.chisquare(np.bincount(np.asarray(reach).ravel())[1:]).pvalue > 1e-3

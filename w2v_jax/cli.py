@@ -39,6 +39,9 @@ def train(
     from .files import check_writable
     from .vectors.formats import check_ending
 
+    for one, other in ((out, corpus), (metrics, corpus), (metrics, out)):
+        if one and Path(one).resolve() == Path(other).resolve():
+            raise InputError(f"{one}: would overwrite another file of this command; choose another name")
     check_ending(out)
     check_writable(out)
     if metrics:

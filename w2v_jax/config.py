@@ -30,9 +30,9 @@ class TextConfig:
     """Unicode normalization, so that one spelling is one word."""
 
     def __post_init__(self) -> None:
-        _check("min_count", self.min_count, self.min_count >= 1, "at least 1")
+        _check("min_count", self.min_count, _is_int(self.min_count, 1, 2**63), "an integer, at least 1")
         if self.max_vocab is not None:
-            _check("max_vocab", self.max_vocab, self.max_vocab >= 1, "at least 1")
+            _check("max_vocab", self.max_vocab, _is_int(self.max_vocab, 1, 2**63), "an integer, at least 1")
         forms = get_args(UnicodeForm)
         if self.normalize is not None:
             _check("normalize", self.normalize, self.normalize in forms, f"one of {', '.join(forms)}")
@@ -47,7 +47,7 @@ class TrainConfig:
 
     >>> TrainConfig(dim=0)
     Traceback (most recent call last):
-    w2v_jax.errors.InputError: dim is 0; it must be at least 1
+    w2v_jax.errors.InputError: dim is 0; it must be an integer from 1 to 2147483647
     """
 
     dim: int = 100
@@ -75,14 +75,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("dim", "window", "epochs", "negative", "block", "noise"):
-            _check(name, getattr(self, name), 1 <= getattr(self, name) < 2**31, "from 1 to 2147483647")
+            _check(name, getattr(self, name), _is_int(getattr(self, name), 1, 2**31), "an integer from 1 to 2147483647")
         _check("block", self.block, self.block % TILE == 0, f"a multiple of {TILE}")
-        _check("seed", self.seed, 0 <= self.seed < 2**32, "from 0 to 4294967295")
+        _check("seed", self.seed, _is_int(self.seed, 0, 2**32), "an integer from 0 to 4294967295")
         _check("sample", self.sample, 0 <= self.sample < math.inf, "0 (keep every token) or more")
         _check("lr", self.lr, 0 < self.lr < 3e38, "a number above 0 (and in float32)")
         _check("held_out", self.held_out, 0 <= self.held_out < 1, "at least 0 and under 1")
         objectives = get_args(Objective)
         _check("objective", self.objective, self.objective in objectives, f"one of {', '.join(objectives)}")
+
+
+def _is_int(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value < high
 
 
 def _check(name: str, value: object, fits: bool, allowed: str) -> None:

@@ -67,7 +67,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
       InputError: the folder does not exist or cannot be written, or the name is a directory.
     """
-    target = Path(path)
+    target = Path(path).resolve()  # so that what a link points to is written
     if target.is_dir():
         raise InputError(f"{target}: is a directory; name a file in it")
     try:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from w2v_jax.objectives.negative_sampling import logistic, negative_sampling_loss
+from w2v_jax.objectives.negative_sampling import logistic, logistic_curvature, negative_sampling_loss
 
 
 def test_the_residual_is_the_gradient_of_the_loss(dtype: str) -> None:
@@ -40,3 +40,17 @@ def test_one_pair_is_the_textbooks_loss() -> None:
     candidates = jnp.array([2, 5, 5, 0])
     loss, _ = logistic(outside[candidates] @ center, jnp.array([1.0, 0, 0, 0]), jnp.ones(4), None)
     np.testing.assert_allclose(loss, negative_sampling_loss(center, 2, candidates[1:], outside), rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_the_curvature_bound_holds_wherever_a_descent_leads(label: float) -> None:
+    scores = jnp.linspace(-12, 12, 481)
+    weight, observed = jnp.full(481, 2.0), jnp.full(481, label)
+    _, residual = logistic(scores, observed, weight, None)
+    curvature = weight * jax.nn.sigmoid(scores) * jax.nn.sigmoid(-scores)
+    ahead = jnp.maximum if label else jnp.minimum  # scores that a descent from here passes
+    for i in range(0, 481, 20):
+        passed = scores == ahead(scores, scores[i])
+        bound = logistic_curvature(residual, weight)[i]
+        assert bound >= curvature[passed].max() - 1e-6
+        assert bound <= min(0.5, abs(residual[i]) + 1e-6)  # and is no looser than it must be

@@ -8,7 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from w2v_jax.objectives.softmax import log_normalizer, log_probs, naive_softmax_gradients, naive_softmax_loss, softmax
+from w2v_jax.objectives.softmax import (
+    log_normalizer,
+    log_probs,
+    naive_softmax_gradients,
+    naive_softmax_loss,
+    softmax,
+    softmax_curvature,
+)
 
 OUTSIDE_WORD = 3
 
@@ -97,3 +104,10 @@ def test_a_masked_candidate_is_not_there() -> None:
     expected_loss, expected = softmax(short, jnp.array([1.0, 0.0]), jnp.ones(2), log_normalizer(short, jnp.ones(2)))
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
     np.testing.assert_allclose(residual, [*expected, 0], rtol=1e-12)
+
+
+def test_the_curvature_bound_covers_where_a_descent_leads() -> None:
+    scores, observed = jnp.array([0.0, -8.0, 1.0]), jnp.array([0.0, 3.0, 1.0])
+    _, residual = softmax(scores, observed, jnp.ones(3), log_normalizer(scores, jnp.ones(3)))
+    n_y_hat = 4 * jax.nn.softmax(scores)
+    np.testing.assert_allclose(softmax_curvature(residual, observed), jnp.maximum(n_y_hat, observed), rtol=1e-9)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,13 @@ def test_enwiki_has_the_tokens_that_its_readme_states(data: Path, tmp_path: Path
     assert corpus.line_ends.tolist() == [len(corpus.ids)]
     assert corpus.vocabulary.counts.sum() == len(corpus.ids)
     np.testing.assert_array_equal(np.bincount(corpus.ids), corpus.vocabulary.counts)
+
+
+def test_many_at_once_encode_the_same_text(text: Path, tmp_path: Path) -> None:
+    text.write_text("to be or not to be\n" * 5_000)
+    with ThreadPoolExecutor(4) as pool:
+        for round_ in range(5):
+            cache = tmp_path / f"cache{round_}"
+            jobs = [pool.submit(Corpus.from_file, text, ALL_WORDS, cache=cache) for _ in range(4)]
+            assert {len(job.result().ids) for job in jobs} == {30_000}
+            assert len(list(cache.iterdir())) == 1

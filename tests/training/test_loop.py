@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -16,9 +17,11 @@ from w2v_jax.config import TextConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
+from w2v_jax.training import loop
 from w2v_jax.training.loop import Report, Tally, default_optimizer, make_held_out_loss, train
 from w2v_jax.training.state import init_state
-from w2v_jax.training.step import Metrics, make_train_step
+from w2v_jax.training.step import Metrics, make_gradients, make_train_step
+from w2v_jax.training.stream import stream
 from w2v_jax.vectors.pictures import principal_axes
 
 ANIMALS, METALS = ["cat", "dog", "horse", "cow", "pig"], ["iron", "gold", "tin", "lead", "zinc"]
@@ -88,8 +91,6 @@ def test_the_same_seed_gives_the_same_bits_in_another_process() -> None:
 
 
 def test_a_loop_of_ones_own_gives_the_same_vectors(corpus: Corpus) -> None:
-    from w2v_jax.training.stream import stream
-
     optimizer = default_optimizer(corpus, CONFIG)
     state = init_state(CONFIG, corpus.vocabulary, optimizer)
     step = make_train_step(CONFIG, corpus.vocabulary, optimizer)
@@ -140,16 +141,55 @@ def test_nothing_to_learn(sentences: list[list[str]], message: str) -> None:
         train(Corpus.from_sentences(sentences, TextConfig(min_count=1)), TrainConfig(dim=4))
 
 
-def test_callbacks_see_the_parameters_as_they_stand(corpus: Corpus) -> None:
+def test_each_report_is_of_its_own_stretch_and_its_own_parameters(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     seen: list[tuple[Report, np.ndarray]] = []
 
     def look(report: Report, params: Params) -> None:
         seen.append((report, np.array(params.center)))
 
     vectors = train(corpus, CONFIG, callbacks=[look])
+    assert len(seen) > 5
     np.testing.assert_array_equal(seen[-1][1], vectors.vectors)
-    assert [report.step for report, _ in seen] == sorted({report.step for report, _ in seen})
     assert {report.epoch for report, _ in seen} >= {3.0}
+
+    optimizer = default_optimizer(corpus, CONFIG)
+    state = init_state(CONFIG, corpus.vocabulary, optimizer)
+    step = make_train_step(CONFIG, corpus.vocabulary, optimizer)
+    metrics = []
+    for some in itertools.islice(stream(corpus, CONFIG, blocks=1), 2 * loop.DISPATCH):
+        state, metric = step(state, jax.tree.map(lambda part: part[0], some.blocks))
+        metrics.append(metric)
+        if len(metrics) == loop.DISPATCH:
+            np.testing.assert_allclose(state.params.center, seen[0][1], rtol=1e-3, atol=1e-4)
+    assert (seen[0][0].step, seen[1][0].step) == (loop.DISPATCH, 2 * loop.DISPATCH)
+    for (report, _), part in zip(seen[:2], (metrics[: loop.DISPATCH], metrics[loop.DISPATCH :]), strict=True):
+        assert report.targets == sum(int(metric.targets) for metric in part)
+        assert report.loss == pytest.approx(sum(float(metric.loss) for metric in part) / report.targets, rel=1e-4)
+
+
+def test_held_out_loss_is_of_the_held_out_text() -> None:
+    rng = np.random.default_rng(0)
+    corpus = Corpus.from_sentences([list(rng.choice([f"w{i}" for i in range(50)], 6_000))])
+    config = TrainConfig(dim=4, held_out=0.3, block=64, sample=0.0)
+    params = Params(*(jnp.asarray(rng.normal(size=(50, 4)), jnp.float32) for _ in range(2)))
+    gradients = make_gradients(config, corpus.vocabulary)
+    tally = Tally()
+    for i, some in enumerate(stream(corpus, config, blocks=1, held_out=True)):
+        tally = tally.add(gradients(params, jax.tree.map(lambda part: part[0], some.blocks), jnp.int32(i))[0])
+    assert make_held_out_loss(corpus, config)(params) == pytest.approx(tally.mean, rel=1e-5)
+
+
+def test_lines_of_one_word_report_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    corpus = Corpus.from_sentences([["a", "b"] * 20] + [["a"]] * 40_000)
+    reports: list[Report] = []
+    config = TrainConfig(dim=4, sample=0.0, epochs=1)
+    train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
+    assert reports
+    assert all(np.isfinite(report.loss) and report.targets for report in reports)
 
 
 @pytest.mark.parametrize("objective", ["naive-softmax", "negative-sampling"])

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from w2v_jax.errors import InputError
 from w2v_jax.params import Params
 from w2v_jax.training import rows as rows_module
 from w2v_jax.training.rows import ParamRows, Rows, apply_rows, row_sparse, sum_duplicates
@@ -107,3 +108,10 @@ def test_duplicates_are_summed() -> None:
     np.testing.assert_array_equal(summed.values[:3], [[10, 12], [14, 17], [6, 7]])
     assert not summed.values[3:].any()
     np.testing.assert_array_equal(summed.curvature, [2, 3, 1, 0, 0, 0])
+
+
+@pytest.mark.parametrize("make", [lambda: optax.adafactor(0.1), lambda: optax.sm3(0.1), lambda: optax.novograd(0.1)])
+def test_an_optimizer_whose_state_is_not_rows_is_refused(make: Callable[[], optax.GradientTransformation]) -> None:
+    params = Params(jnp.zeros((300, 200)), jnp.zeros((300, 200)))
+    with pytest.raises(InputError, match="this optimizer keeps other state"):
+        row_sparse(make()).init(params)

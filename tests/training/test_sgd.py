@@ -9,7 +9,7 @@ import pytest
 from w2v_jax.config import TextConfig, TrainConfig
 from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training.loop import Report, train
+from w2v_jax.training.loop import Report, default_optimizer, train
 from w2v_jax.training.rows import ParamRows, Rows, apply_rows
 from w2v_jax.training.sgd import SLOTS, bounded_sgd, total_curvature
 
@@ -51,3 +51,23 @@ def test_a_vocabulary_of_three_words_does_not_throw_it_off(objective: str) -> No
     assert reports[-1].loss < at_random + 0.1
     with pytest.raises(FloatingPointError):
         train(corpus, config, optimizer=optax.sgd(0.5))
+
+
+def test_a_large_vocabulary_does_not_either() -> None:
+    rng = np.random.default_rng(0)
+    sentences = [[f"w{i}" for i in rng.zipf(1.2, 30) if i < 2_500] for _ in range(600)]
+    corpus = Corpus.from_sentences(sentences, TextConfig(min_count=1))
+    config = TrainConfig(dim=8, sample=0.0, lr=10.0, epochs=1, objective="naive-softmax")
+    reports: list[Report] = []
+    train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
+    assert len(corpus.vocabulary) > 1_000
+    assert reports[-1].loss < np.log(len(corpus.vocabulary)) + 1
+
+
+def test_the_default_optimizer_takes_its_rate_from_the_config() -> None:
+    corpus = Corpus.from_sentences([["a", "b"]] * 9)
+    optimizer = default_optimizer(corpus, TrainConfig(lr=0.003))
+    params = Params(jnp.zeros((2, 1)), jnp.zeros((2, 1)))
+    rows = Rows(jnp.array([1], jnp.int32), jnp.ones((1, 1)), jnp.zeros(1))
+    updates, _ = optimizer.update(ParamRows(rows, rows), optimizer.init(params), params)
+    np.testing.assert_allclose(updates.center.values, -0.003, rtol=1e-6)

@@ -13,7 +13,7 @@ from w2v_jax.config import TILE, TextConfig, TrainConfig
 from w2v_jax.frequency import noise_distribution
 from w2v_jax.noise import alias_table, step_draws
 from w2v_jax.objectives.softmax import naive_softmax_loss
-from w2v_jax.params import Params
+from w2v_jax.params import Params, init_params
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.training.loop import default_optimizer
 from w2v_jax.training.rows import apply_rows
@@ -165,3 +165,31 @@ def test_the_search_finds_a_table(corpus: Corpus) -> None:
     shape = jax.ShapeDtypeStruct((4, 2, 2), jnp.int32)
     program = jax.jit(lambda s, b: jax.lax.scan(dense_step, s, b)).lower(state, Block(shape, shape)).compile().as_text()
     assert table_operations(str(program), corpus)
+
+
+@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax"])
+def test_a_block_beyond_the_text_moves_nothing(objective: str, corpus: Corpus) -> None:
+    config = config_for(objective)
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    state = init_state(config, corpus.vocabulary, optimizer)
+    step = make_train_step(config, corpus.vocabulary, optimizer)
+    block = blocks_of(corpus, config)[0]
+    state, _ = step(state, block)
+    before = [np.array(leaf) for leaf in jax.tree.leaves(state._replace(step=jnp.int32(0)))]
+    beyond = Block(jnp.full_like(block.tokens, len(corpus.vocabulary)), jnp.full_like(block.lines, -1))
+    state, metrics = step(state, beyond)
+    for old, new in zip(before, jax.tree.leaves(state._replace(step=jnp.int32(0))), strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert metrics.loss == metrics.targets == 0
+
+
+@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax"])
+def test_the_seed_decides_what_a_step_draws_and_where_it_starts(objective: str, corpus: Corpus) -> None:
+    config = config_for(objective)
+    other = TrainConfig(**{**config.__dict__, "seed": 1})
+    block, params = blocks_of(corpus, config)[0], init_params(jax.random.key(0), len(corpus.vocabulary), 6)
+    params = params._replace(outside=params.center)
+    losses = [make_gradients(c, corpus.vocabulary)(params, block, jnp.int32(0))[0].loss for c in (config, other)]
+    assert losses[0] != losses[1]
+    starts = [init_state(c, corpus.vocabulary, optax.sgd(0.1)).params.center for c in (config, other)]
+    assert (starts[0] != starts[1]).any()

@@ -127,6 +127,9 @@ def test_held_out_text_is_apart() -> None:
     trained, held_out = (Counter(centers(stream(corpus, config, blocks=2, held_out=out), 5)) for out in (False, True))
     assert trained + held_out == Counter(corpus.ids.tolist())
     assert 0.1 < held_out.total() / len(corpus.ids) < 0.4
+    steps = sum(some.filled for some in stream(corpus, config, blocks=2))
+    assert abs(expected_steps(corpus, config) / steps - 1) < 0.2
+    assert expected_steps(corpus, TrainConfig(sample=0.0, epochs=1, block=32)) > 1.2 * steps
     # Neighbours in the stream are neighbours in the text: no window reaches over what was set aside.
     distinct = Corpus.from_sentences([[f"{i:04d}" for i in range(3000)]], TextConfig(min_count=1))
     seen = list(pairs(stream(distinct, config, blocks=2), 5))

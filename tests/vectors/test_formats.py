@@ -92,6 +92,9 @@ BINARY = b"2 2\na " + struct.pack("<2f", 1, 2) + b"b " + struct.pack("<2f", 3, 4
         ("v.txt", b"2 3\na 1 2 3\nb 1 2\n", "line 3: expected a word and 3 numbers"),
         ("v.txt", b"2 3\na 1 2 3\nb 1 2 x\n", "line 3: expected a word and 3 numbers"),
         ("v.txt", b"1 1000000000000\na 1 2 3\n", "line 2: expected a word and"),
+        ("v.txt", b"1 10000\na " + b"1" * 100_000 + b" 1" * 9_999 + b"\n", "not finite"),
+        ("v.txt", b"2 2\na 1 2\nb 1 nan\n", "'b' holds a number that is not finite"),
+        ("v.bin", b"1 1\na " + struct.pack("<f", np.inf), "'a' holds a number that is not finite"),
         ("v.npz", b"2 2\n", "the ending must be"),
     ],
 )

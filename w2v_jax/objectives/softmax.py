@@ -95,5 +95,9 @@ def softmax(
 
 
 def softmax_curvature(residual: Float[Array, "*n"], observed: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """A bound on the Hessian in the scores, n (diag ŷ − ŷ ŷᵀ): n ŷ along each."""
-    return residual + observed
+    """A bound on the Hessian in the scores, n (diag ŷ − ŷ ŷᵀ), here and wherever a descent from here leads.
+
+    Along each score it is at most n ŷ, and a descent takes n ŷ from residual + observed to observed:
+    the larger of the two. (n ŷ alone would let a rare word that was observed step V times too far.)
+    """
+    return observed + jnp.maximum(residual, 0)

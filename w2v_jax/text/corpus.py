@@ -127,8 +127,12 @@ def _encode_to(folder: Path, key: dict[str, Any], pieces: Any, config: TextConfi
             "checksums": {file: _checksum(temporary / file) for file in (IDS, LINE_ENDS)},
         }
         (temporary / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)  # there only when `_load` found it unfit
-        temporary.replace(folder)
+        try:
+            temporary.replace(folder)
+        except OSError:  # something is there: another process was quicker, or it is what `_load` found unfit
+            if _load(folder, key) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                temporary.replace(folder)
     except OSError as error:
         raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror}") from error
     finally:

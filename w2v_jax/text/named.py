@@ -21,10 +21,10 @@ TEXT8_SHA256 = "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232
 
 
 def named_corpus(name: str, *, cache: str | os.PathLike[str] | None = None) -> Path:
-    """The file of a named corpus, made or fetched into the cache folder where it is not there yet.
+    """The file of a named corpus, in the cache folder: made afresh, or fetched where it is not there yet.
 
-    `docstrings` is the documentation of the standard library and of the installed packages, about
-    1.5 million words, one paragraph a line; `text8` is the first 100 MB of cleaned Wikipedia
+    `docstrings` is the documentation of the standard library and of the installed packages, 1.5 to 2
+    million words, one paragraph a line; `text8` is the first 100 MB of cleaned Wikipedia
     (Mahoney, 2006), fetched and checked against its hash.
 
     Raises:
@@ -49,7 +49,7 @@ def fetch(url: str, sha256: str, folder: Path) -> Path:
         name = url.rsplit("/", 1)[-1]
         return Path(pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=folder, progressbar=True))
     except (OSError, ValueError) as error:
-        raise InputError(f"{url}: cannot be fetched into {folder}: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{url}: cannot be fetched into {folder}: {' '.join(str(error).split())}") from error
 
 
 def docstrings(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """Bytes to words, a piece at a time: what is in memory does not grow with the text."""
 
 import codecs
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from ..config import TextConfig
 from ..errors import InputError
 
 PIECE_BYTES = 1 << 22  # large enough that most of a piece's words repeat within it, small enough to stay in cache
+SENTENCES = 1 << 12  # of Python's, in one piece
 LONGEST_WORD = 1 << 20
 THREADS = 2  # Arrow works without Python's lock; the third thread, ours, merges what these find
 
@@ -49,11 +51,13 @@ def pieces_of_text(file: BinaryIO, config: TextConfig, name: str) -> Iterator[Pi
 
 def pieces_of_sentences(sentences: Iterable[Iterable[str]]) -> Iterator[Piece]:
     """The same for lists of words that Python holds already: each sentence is a line."""
-    for sentence in sentences:
-        words = list(sentence)
-        if not all(isinstance(word, str) for word in words) or isinstance(sentence, str):
+    sentences = iter(sentences)
+    while some := list(itertools.islice(sentences, SENTENCES)):
+        lines = [list(sentence) for sentence in some]
+        words = list(itertools.chain.from_iterable(lines))
+        if not all(isinstance(word, str) for word in words) or any(isinstance(sentence, str) for sentence in some):
             raise InputError("each sentence must be a list of words, such as ['to', 'be']")
-        yield Piece(words, np.arange(len(words), dtype=np.int32), np.array([len(words), 0]))
+        yield Piece(words, np.arange(len(words), dtype=np.int32), np.array([*map(len, lines), 0]))
 
 
 def _split(text: str, config: TextConfig, name: str) -> Piece:

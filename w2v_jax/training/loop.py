@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +22,7 @@ from .rows import RowSparse
 from .sgd import bounded_sgd
 from .state import TrainState, init_state
 from .step import Metrics, make_gradients, make_train_step
-from .stream import Blocks, expected_steps, stream
+from .stream import expected_steps, stream
 
 DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
 REPORT_SECONDS = 0.5
@@ -106,29 +106,33 @@ def train(
 
     step, epoch, tally, any_target = 0, 0, Tally(), False
     started = reported = time.perf_counter()
+    waiting: Metrics | None = None
     with tqdm(total=config.epochs * len(corpus.ids), unit="words", unit_scale=True, disable=None) as bar:
-        for done, metrics, new_state in _dispatch(run, state, stream(corpus, config, blocks=DISPATCH)):
-            state = new_state
-            step += done.filled
-            tally = tally.add(metrics)
+        for some in stream(corpus, config, blocks=DISPATCH):
+            state, metrics = run(state, jax.device_put(some.blocks))
+            if waiting is not None:
+                tally = tally.add(jax.device_get(waiting))  # while the device is at the next ones
+            waiting = metrics
+            step += some.filled
             now = time.perf_counter()
-            ended = done.words // len(corpus.ids) > epoch
+            ended = some.words // len(corpus.ids) > epoch
             if now - reported < REPORT_SECONDS and not ended:
                 continue
+            tally, waiting = tally.add(jax.device_get(waiting)), None
             if not math.isfinite(tally.loss):
                 raise FloatingPointError(f"the loss is {tally.loss} by step {step:,}; lower the learning rate")
-            any_target |= tally.targets > 0
-            if not any_target:
+            if not tally.targets:
                 continue
             mean_held_out = held_out_loss(state.params) if held_out_loss and ended else None
             report = Report(
-                step, done.words, done.words / len(corpus.ids), tally.mean, tally.targets, mean_held_out, now - started
+                step, some.words, some.words / len(corpus.ids), tally.mean, tally.targets, mean_held_out, now - started
             )  # fmt: skip
-            bar.update(done.words - bar.n)
+            bar.update(some.words - bar.n)
             bar.set_postfix(loss=f"{report.loss:.4f}")
             for callback in callbacks:
                 callback(report, state.params)
-            epoch, reported, tally = done.words // len(corpus.ids), now, Tally()
+            any_target = True
+            epoch, reported, tally = some.words // len(corpus.ids), now, Tally()
     if not any_target:
         raise InputError(
             "no word has another beside it on its line, so there is nothing to learn; "
@@ -142,7 +146,7 @@ def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
     return bounded_sgd(optax.linear_schedule(config.lr, config.lr * 1e-4, expected_steps(corpus, config)))
 
 
-def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params], float]:
+def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params], float | None]:
     """The mean loss per target of the held-out text, with the same windows and noise at every call."""
     gradients = make_gradients(config, corpus.vocabulary)
 
@@ -151,11 +155,11 @@ def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params]
         steps = first + jnp.arange(DISPATCH, dtype=jnp.int32)
         return jax.lax.map(lambda block_step: gradients(params, *block_step)[0], (blocks, steps))
 
-    def held_out_loss(params: Params) -> float:
+    def held_out_loss(params: Params) -> float | None:
         tally = Tally()
         for i, some in enumerate(stream(corpus, config, blocks=DISPATCH, held_out=True)):
             tally = tally.add(jax.device_get(metrics_of(params, some.blocks, jnp.int32(i * DISPATCH))))
-        return tally.mean
+        return tally.mean if tally.targets else None
 
     return held_out_loss
 
@@ -166,15 +170,3 @@ def _compile(step: Any, state: TrainState, config: TrainConfig) -> Any:
     tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32)
     scan = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
     return scan.lower(state, Block(tokens, tokens)).compile()
-
-
-def _dispatch(run: Any, state: TrainState, blocks: Iterable[Blocks]) -> Iterator[tuple[Blocks, Metrics, TrainState]]:
-    """Each dispatch's metrics, on the host, when the next one is under way."""
-    before = None
-    for some in blocks:
-        state, metrics = run(state, jax.device_put(some.blocks))
-        if before:
-            yield before[0], jax.device_get(before[1]), state
-        before = some, metrics
-    if before:
-        yield before[0], jax.device_get(before[1]), state

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from ..errors import InputError
 from ..params import Params
 
 
@@ -41,8 +42,12 @@ def row_sparse(optimizer: optax.GradientTransformation) -> RowSparse:
 
     Equal to the dense optimizer where a row with no gradient would not move: SGD and Adagrad
     always; momentum, Adam and weight decay on the rows touched at every step (an untouched row
-    waits, its momentum with it). Rows that stand twice are summed first, for an optimizer need not
-    be linear in its gradients.
+    waits, its momentum with it). What an optimizer reckons over a whole table, such as LAMB's norms,
+    it reckons over the touched rows. Rows that stand twice are summed first, for an optimizer need
+    not be linear in its gradients.
+
+    Raises (from init):
+      InputError: the optimizer's state does not follow the tables row by row (Adafactor, SM3).
 
     >>> import jax.numpy as jnp, optax
     >>> params = Params(jnp.zeros((3, 1)), jnp.zeros((3, 1)))
@@ -52,6 +57,18 @@ def row_sparse(optimizer: optax.GradientTransformation) -> RowSparse:
     >>> apply_rows(params, updates).center.ravel().round(3).tolist()
     [0.0, 0.0, -1.0]
     """
+
+    def init(params: Params) -> optax.OptState:
+        state = optimizer.init(params)
+        same = lambda leaf, table: leaf.shape == table.shape
+        try:
+            follows = optax.tree.map_params(optimizer, same, state, params, transform_non_params=lambda _: True)
+        except (TypeError, ValueError):
+            follows = False
+        if not all(jax.tree.leaves(follows)):
+            raise InputError("this optimizer keeps other state than a step count or a number for each parameter; "
+                             "give one that does, such as adagrad, adam or momentum")  # fmt: skip
+        return state
 
     def update(
         updates: ParamRows, state: optax.OptState, params: Params | None = None
@@ -73,7 +90,7 @@ def row_sparse(optimizer: optax.GradientTransformation) -> RowSparse:
         moved = (rows._replace(values=new) for rows, new in zip(updates, new_values, strict=True))
         return ParamRows(*moved), new_state
 
-    return RowSparse(optimizer.init, update)
+    return RowSparse(init, update)
 
 
 def apply_rows(params: Params, updates: ParamRows) -> Params:

@@ -82,12 +82,14 @@ def _negative_sampling(
     A center with n outside words counts each noise word n·negative/K times: in expectation, that
     many draws of its own.
     """
+    targets = is_context.sum(-1, keepdims=True)
+    # A tile beyond the text touches no row, not even with a gradient of zero: momentum would move it.
+    noise = jnp.where(targets.sum((1, 2))[:, None] > 0, noise, len(params.outside))
     # One gather a table, and one scatter: XLA's CPU copies the whole table for a second.
     candidates = jnp.concatenate([tokens, noise], axis=1)
     centers = _centers(tokens)
     h, rows = take(params.center, centers), take(params.outside, candidates)
 
-    targets = is_context.sum(-1, keepdims=True)
     noise_weight = jnp.broadcast_to(targets * (negative / noise.shape[1]), (*targets.shape[:2], noise.shape[1]))
     weight = jnp.concatenate([is_context, noise_weight], axis=2)
     observed = jnp.concatenate([is_context, jnp.zeros_like(noise_weight)], axis=2)
@@ -100,7 +102,7 @@ def _negative_sampling(
         Rows(centers.ravel(), dh.reshape(centers.size, -1), curve_h.ravel()),
         Rows(candidates.ravel(), drows.reshape(candidates.size, -1), curve_rows.ravel()),
     )
-    return Metrics(loss.sum(), targets.sum().astype(jnp.int32)), gradient
+    return Metrics(loss.sum(), targets.sum(dtype=jnp.int32)), gradient
 
 
 def _naive_softmax(
@@ -117,9 +119,10 @@ def _naive_softmax(
     loss, residual = jax.vmap(softmax)(all_scores, observed, weight, jax.vmap(log_normalizer)(all_scores, weight))
     dh, doutside = pull_back(residual, h, params.outside)
     curve_h, curve_outside = pull_back_curvature(softmax_curvature(residual, observed), h, params.outside)
-    every_id = jnp.arange(vocab_size, dtype=tokens.dtype)
+    targets = is_context.sum(dtype=jnp.int32)
+    every_id = jnp.where(targets > 0, jnp.arange(vocab_size, dtype=tokens.dtype), vocab_size)  # none, beyond the text
     gradient = ParamRows(Rows(centers, dh, curve_h), Rows(every_id, doutside, curve_outside))
-    return Metrics(loss.sum(), is_context.sum().astype(jnp.int32)), gradient
+    return Metrics(loss.sum(), targets), gradient
 
 
 def _centers(tokens: Int[Array, "G C"]) -> Int[Array, "G S"]:

@@ -96,7 +96,7 @@ def _kept(corpus: Corpus, config: TrainConfig, epoch: int, chunk: int, held_out:
     if config.held_out:
         stretches = _draws(config.seed, HELD_OUT, 0, chunk, CHUNK // STRETCH) < config.held_out
         stays &= stretches[at % CHUNK // STRETCH] == held_out
-        lines += at // STRETCH  # no window reaches over what is set aside
+        lines += at // STRETCH  # windows end where a stretch does, so that none reaches over what is set aside
     return np.stack([ids, lines & 0x7FFFFFFF])[:, stays].astype(np.int32)
 
 

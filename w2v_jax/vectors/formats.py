@@ -27,6 +27,8 @@ def load(path: str | os.PathLike[str]) -> Loaded:
     with reading(name) as file:
         vocab_size, dim = _header(file, name)
         words, vectors = read(file, name, vocab_size, dim)
+    for row in np.flatnonzero(~np.isfinite(vectors).all(1))[:1]:
+        raise InputError(f"{name}: the vector of {words[row]!r} holds a number that is not finite in float32")
     first = {word: i for i, word in reversed(list(enumerate(words)))}
     if len(first) < len(words):
         keep = sorted(first.values())
@@ -109,13 +111,13 @@ def _read_text(file: BinaryIO, name: str, vocab_size: int, dim: int) -> Loaded:
             raise _cut_short(name, vocab_size, dim, len(words))
         word, *numbers = line.rstrip().rsplit(b" ", dim)
         try:
-            rows.append(np.array(numbers, "S").astype(np.float32))
+            rows.append(np.fromiter(map(float, numbers), np.float64, len(numbers)))
         except ValueError:
             numbers = []
         if len(numbers) != dim:
             raise InputError(f"{name}: line {len(words) + 2}: expected a word and {dim} numbers")
         words.append(_word(word, name, len(words)))
-    return words, np.stack(rows)
+    return words, np.stack(rows).astype(np.float32)
 
 
 def _word(raw: bytes, name: str, number: int) -> str:

@@ -36,6 +36,7 @@ class KeyedVectors:
     """Both tables, where the vectors were trained here."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "vectors", np.asarray(self.vectors))
         if len(self.words) != len(self.vectors):
             raise InputError(f"{len(self.words)} words but {len(self.vectors)} vectors; each word needs one")
 
