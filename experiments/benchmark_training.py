@@ -45,7 +45,7 @@ def train_gensim(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, 
     seconds = time.perf_counter() - started
     assert trained >= 0.99 * epochs * model.corpus_total_words, "gensim left words out: the run is void"
     model.wv.save_word2vec_format(str(vectors), binary=True)
-    words = epochs * sum(model.wv.get_vecattr(word, "count") for word in model.wv.index_to_key)
+    words = epochs * sum(int(model.wv.get_vecattr(word, "count")) for word in model.wv.index_to_key)
     return {"train_seconds": seconds, "words": words}
 
 

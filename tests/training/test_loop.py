@@ -178,7 +178,9 @@ def test_held_out_loss_is_of_the_held_out_text() -> None:
     gradients = make_gradients(config, corpus.vocabulary)
     tally = Tally()
     for i, some in enumerate(stream(corpus, config, blocks=1, held_out=True)):
-        tally = tally.add(gradients(params, jax.tree.map(lambda part: part[0], some.blocks), jnp.int32(i))[0])
+        tally = tally.add(
+            gradients(params, jax.tree.map(lambda part: jnp.asarray(part[0]), some.blocks), jnp.int32(i))[0]
+        )
     assert make_held_out_loss(corpus, config)(params) == pytest.approx(tally.mean, rel=1e-5)
 
 
