@@ -46,7 +46,7 @@ def test_one_pair_is_the_textbooks_loss() -> None:
 def test_the_curvature_bound_holds_wherever_a_descent_leads(label: float) -> None:
     scores = np.linspace(-12, 12, 481, dtype=np.float32)
     weight, observed = np.full_like(scores, 2.0), np.full_like(scores, label)
-    _, residual = logistic(*map(jnp.asarray, (scores, observed, weight)), None)
+    _, residual = logistic(jnp.asarray(scores), jnp.asarray(observed), jnp.asarray(weight), None)
     sigmoid = 1 / (1 + np.exp(-scores))
     curvature = weight * sigmoid * (1 - sigmoid)
     bounds = np.asarray(logistic_curvature(residual, jnp.asarray(weight)))
