@@ -7,12 +7,12 @@ TEXT is a text file, plain or compressed. FOLDER holds `analogy/questions-words.
 1,000, for on one endless line it reads 40,000 words and stops; a run of it that trained fewer than
 99 % of the words is void. Prints a table; OUT/training.jsonl holds the same for machines.
 
-Time: TIME for 17 million words on 2 cores of an AMD EPYC. Expected: EXPECTED.
+Time: 7 minutes for 17 million words and 5 epochs on 2 cores of an AMD EPYC. Expected there, with
+`--epochs 2`: 691,216 words/s and 51.7 s in all for ours, 367,957 words/s and 98.1 s for gensim 4.4.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -66,6 +66,12 @@ def fold(text: str, folded: Path) -> None:
         target.write(b" ".join([*waiting, rest]) + b"\n")
 
 
+def peak_megabytes() -> float:
+    """The most memory that this process held; Linux's own figure, which unlike getrusage's begins with the process."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1e3
+
+
 def measure(system: str, text: str, vectors: Path, seed: int, epochs: int) -> dict[str, Any]:
     """Train in a process of its own: its times, its peak memory, and what it says of itself."""
     command = [sys.executable, "-m", "experiments.benchmark_training", text, "--epochs", str(epochs)]
@@ -74,13 +80,11 @@ def measure(system: str, text: str, vectors: Path, seed: int, epochs: int) -> di
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         said = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise SystemExit(f"{system} failed with status {child.returncode}")
     whole = time.perf_counter() - started
     own = json.loads(said.splitlines()[-1])
-    return {"system": system, "seed": seed, **own, "process_seconds": whole, "peak_mb": usage.ru_maxrss / 1e3}
+    return {"system": system, "seed": seed, **own, "process_seconds": whole}
 
 
 def qualities(vectors: Path, folder: Path) -> dict[str, float]:
@@ -108,7 +112,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.train:
         done = SYSTEMS[arguments.train](arguments.text, Path(arguments.vectors), int(arguments.seed), arguments.epochs)
-        print(json.dumps(done))
+        print(json.dumps({**done, "peak_mb": peak_megabytes()}))
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     folded = arguments.out / "folded.txt"
