@@ -471,7 +471,8 @@ def test_an_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_interrupt_from_outside() -> None:
-    training = program("train text.txt --out out.bin --metrics out.jsonl --epochs 1000")
+    heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job would ignore it
+    training = program("train text.txt --out out.bin --metrics out.jsonl --epochs 1000", preexec_fn=heard)
     metrics = Path("out.jsonl")
     while training.poll() is None and not (metrics.exists() and metrics.read_text()):
         time.sleep(0.05)
