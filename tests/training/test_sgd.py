@@ -53,17 +53,6 @@ def test_a_vocabulary_of_three_words_does_not_throw_it_off(objective: str) -> No
         train(corpus, config, optimizer=optax.sgd(0.5))
 
 
-def test_a_large_vocabulary_does_not_either() -> None:
-    rng = np.random.default_rng(0)
-    sentences = [[f"w{i}" for i in rng.zipf(1.2, 30) if i < 2_500] for _ in range(600)]
-    corpus = Corpus.from_sentences(sentences, TextConfig(min_count=1))
-    config = TrainConfig(dim=8, sample=0.0, lr=10.0, epochs=1, objective="naive-softmax")
-    reports: list[Report] = []
-    train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
-    assert len(corpus.vocabulary) > 1_000
-    assert reports[-1].loss < np.log(len(corpus.vocabulary)) + 1
-
-
 def test_the_default_optimizer_takes_its_rate_from_the_config() -> None:
     corpus = Corpus.from_sentences([["a", "b"]] * 9)
     optimizer = default_optimizer(corpus, TrainConfig(lr=0.003))

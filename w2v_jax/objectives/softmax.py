@@ -95,9 +95,10 @@ def softmax(
 
 
 def softmax_curvature(residual: Float[Array, "*n"], observed: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """A bound on the Hessian in the scores, n (diag ŷ − ŷ ŷᵀ), here and wherever a descent from here leads.
+    """A bound on the Hessian in the scores, n (diag ŷ − ŷ ŷᵀ), as they stand: n ŷ along each.
 
-    Along each score it is at most n ŷ, and a descent takes n ŷ from residual + observed to observed:
-    the larger of the two. (n ŷ alone would let a rare word that was observed step V times too far.)
+    It does not cover where a long step leads: a rare word that was observed has n ŷ far below 1
+    until it has been learned. A bound that does, the larger of n ŷ and `observed`, was tried and
+    learned less: 7.30 nats a held-out target against 6.92, on the documentation strings.
     """
-    return observed + jnp.maximum(residual, 0)
+    return residual + observed

@@ -22,7 +22,9 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
 
     with the curvature bound summed over all the places where the row stands: at most to the minimum
     of the quadratic above its loss. (Half of what would do for one table alone, because both move at
-    once.) A row with little in the block takes plain SGD's step.
+    once.) A row with little in the block takes plain SGD's step. Negative sampling's bound holds all
+    the way down; softmax's only where the scores stand, and at twelve times the default rate, with
+    thousands of words, it has been seen to diverge.
     """
 
     def init(params: Params) -> optax.ScaleByScheduleState:
