@@ -438,6 +438,7 @@ def test_refused_training_leaves_the_metrics_alone(run: Run) -> None:
     refused(run, "train one_word.txt --out out.bin --metrics out.jsonl")
     Path("out.jsonl").write_text("{}\n")
     refused(run, "train lonely.txt --out out.bin --metrics out.jsonl")
+    assert Path("out.jsonl").read_text() == "{}\n"
 
 
 def test_too_little_text_to_hold_any_out(run: Run) -> None:
