@@ -4,6 +4,7 @@ import io
 import unicodedata
 from collections.abc import Iterable
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,16 @@ def test_words_and_lines_are_pythons_own(text: str, piece_bytes: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokens, "PIECE_BYTES", piece_bytes)  # so that characters, words and lines are cut
         assert split(text.encode()) == [line.split() for line in text.removeprefix("\ufeff").split("\n")]
+
+
+def test_what_lies_in_memory_behind_the_text_is_not_read() -> None:
+    text = "a" * 63 + " "  # fills Arrow's 64 bytes
+    for _ in range(100):
+        freed = [pa.allocate_buffer(256) for _ in range(20)]
+        for buffer in freed:
+            memoryview(buffer).cast("B")[:] = b"\xc3" * 256
+        del buffer, freed  # where the text's copies come to lie next
+        assert tokens._split(text, TextConfig(), "text").types == ["a" * 63, ""]
 
 
 def test_an_endless_line(monkeypatch: pytest.MonkeyPatch) -> None:

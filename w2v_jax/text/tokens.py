@@ -18,6 +18,7 @@ from ..errors import InputError
 PIECE_BYTES = 1 << 22  # large enough that most of a piece's words repeat within it, small enough to stay in cache
 SENTENCES = 1 << 12  # of Python's, in one piece
 LONGEST_WORD = 1 << 20
+BEYOND = "."  # Arrow reads the character after a last space, even where the text has ended
 THREADS = 2  # Arrow works without Python's lock; the third thread, ours, merges what these find
 
 X = TypeVar("X")
@@ -61,12 +62,13 @@ def pieces_of_sentences(sentences: Iterable[Iterable[str]]) -> Iterator[Piece]:
 
 
 def _split(text: str, config: TextConfig, name: str) -> Piece:
-    column = pa.array([text], pa.large_string())
+    column = pa.array([text, BEYOND], pa.large_string())
     if config.normalize:
         column = pc.utf8_normalize(column, form=config.normalize)
     if config.lowercase:
         column = pc.utf8_lower(column)
-    words = pc.utf8_split_whitespace(pc.split_pattern(column, "\n").flatten())
+    lines = pc.split_pattern(column, "\n").flatten()
+    words = pc.utf8_split_whitespace(lines[:-1])
     encoded = words.flatten().dictionary_encode()
     types = encoded.dictionary.to_pylist()
     if max(map(len, types), default=0) > LONGEST_WORD:
