@@ -22,9 +22,10 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 import w2v_jax as w2v
+from w2v_jax.config import TILE
 from w2v_jax.errors import InputError
 from w2v_jax.files import writing
-from w2v_jax.windows import context_mask
+from w2v_jax.windows import context_weights
 
 FIGURE_1 = ["problems", "turning", "into", "banking", "crises", "as"]
 OTHERS = ["government", "debt", "happened", "in", "2009", "europe", "needs", "unified", "regulation", "system"]
@@ -41,9 +42,9 @@ equation holds. (In ulp of the result right answers fail too: where terms cancel
 
 def outside_words() -> list[str]:
     """The words within the window of Figure 1's center."""
-    lines, reach = jnp.zeros(len(FIGURE_1), jnp.int32), jnp.full(len(FIGURE_1) - 2 * WINDOW, WINDOW)
-    mask = context_mask(lines, reach, window=WINDOW)[FIGURE_1.index(CENTER) - WINDOW]
-    return [word for word, near in zip(FIGURE_1, mask.tolist(), strict=True) if near]
+    lines = jnp.zeros(TILE + 2 * WINDOW, jnp.int32)
+    weights = context_weights(lines, window=WINDOW)[FIGURE_1.index(CENTER) - WINDOW, : len(FIGURE_1)]
+    return [word for word, near in zip(FIGURE_1, weights.tolist(), strict=True) if near]
 
 
 def checks(v_c: Float[Array, " D"], o: int, u: Float[Array, "V D"]) -> list[tuple[str, str, str, float]]:

@@ -23,7 +23,7 @@ step = w2v.make_train_step(config, corpus.vocabulary, optimizer)
 for some in w2v.stream(corpus, config, blocks=1):
     state, metrics = step(state, jax.tree.map(lambda part: part[0], some.blocks))
     if int(state.step) % 50 == 0:
-        print(f"step {int(state.step):4}: {float(metrics.loss) / int(metrics.targets):.3f} nats a target")
+        print(f"step {int(state.step):4}: {float(metrics.loss) / float(metrics.targets):.3f} nats a target")
 
 vectors = w2v.KeyedVectors(corpus.vocabulary.words, np.asarray(state.params.center))
 print("left0:", ", ".join(word for word, _ in vectors.most_similar("left0", topn=5)))

@@ -1,52 +1,46 @@
-"""Windows, against Figure 1 and against a loop."""
+"""Windows, against Figure 1, against a loop, and against the draws that they are the expectation of."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from w2v_jax.config import TILE
-from w2v_jax.windows import Block, context_mask, context_masks
+from w2v_jax.windows import context_weights
 
 FIGURE_1 = ["problems", "turning", "into", "banking", "crises", "as"]
 
 
-def outside_words(window: int, reach: int, lines: list[int], center: str) -> list[str]:
-    """The outside words of a word in Figure 1's sentence, by the mask."""
-    padding = [-1] * window
-    all_lines = jnp.array([*padding, *lines, *padding], jnp.int32)
-    mask = context_mask(all_lines, jnp.full(len(FIGURE_1), reach, jnp.int32), window=window)
-    row = np.asarray(mask[FIGURE_1.index(center)])[window:-window]
-    return [word for word, seen in zip(FIGURE_1, row, strict=True) if seen]
+def outside_words(window: int, lines: list[int], center: str) -> dict[str, float]:
+    """The outside words of a word in Figure 1's sentence, with their weights."""
+    all_lines = jnp.array([-1] * window + lines + [-1] * (TILE + window - len(lines)), jnp.int32)
+    row = context_weights(all_lines, window=window)[FIGURE_1.index(center), window:].tolist()
+    return {word: weight for word, weight in zip(FIGURE_1, row, strict=False) if weight}
 
 
 def test_figure_1() -> None:
-    assert outside_words(2, 2, [0] * 6, "banking") == ["turning", "into", "crises", "as"]
-    assert outside_words(2, 2, [0] * 6, "problems") == ["turning", "into"]
-    assert outside_words(5, 2, [0] * 6, "into") == ["problems", "turning", "banking", "crises"]
-
-
-def test_a_center_sees_as_far_as_its_reach() -> None:
-    assert outside_words(3, 1, [0] * 6, "banking") == ["into", "crises"]
+    assert outside_words(2, [0] * 6, "banking") == {"turning": 0.5, "into": 1, "crises": 1, "as": 0.5}
+    assert outside_words(2, [0] * 6, "problems") == {"turning": 1, "into": 0.5}
+    assert list(outside_words(5, [0] * 6, "into")) == ["problems", "turning", "banking", "crises", "as"]
 
 
 def test_windows_stop_at_line_ends() -> None:
-    assert outside_words(2, 2, [0, 0, 0, 1, 1, 1], "banking") == ["crises", "as"]
-    assert outside_words(2, 2, [0, 0, 0, 1, 2, 2], "banking") == []
+    assert outside_words(2, [0, 0, 0, 1, 1, 1], "banking") == {"crises": 1, "as": 0.5}
+    assert outside_words(2, [0, 0, 0, 1, 2, 2], "banking") == {}
 
 
 @pytest.mark.parametrize("window", [1, 5, 40])
-def test_masks_are_what_a_loop_says(window: int) -> None:
+@pytest.mark.parametrize("beyond", [0, 7])
+def test_weights_are_the_share_of_draws_that_reach_so_far(window: int, beyond: int) -> None:
     rng = np.random.default_rng(0)
-    shape = (3, TILE + 2 * window)
-    lines = np.sort(rng.integers(0, 12, shape), axis=1)
-    lines[2, -window - 5 :] = -1  # beyond the text, from the middle of a tile on
-    reach = rng.integers(1, window + 1, (3, TILE))
-    block = Block(jnp.zeros(shape, jnp.int32), jnp.asarray(lines, jnp.int32))
-    masks = np.asarray(context_masks(block, jnp.asarray(reach, jnp.int32), window=window))
-    for tile in range(3):
+    for past_the_end in (0, 5):
+        lines = np.sort(rng.integers(0, 4, TILE + 2 * window + beyond))
+        lines[len(lines) - past_the_end :] = -1
+        weights = np.asarray(context_weights(jnp.asarray(lines, jnp.int32), window=window))
         for i in range(TILE):
             at = window + i
-            for j in range(shape[1]):
-                same_line = lines[tile, j] == lines[tile, at] >= 0
-                assert masks[tile, i, j] == (same_line and 0 < abs(j - at) <= reach[tile, i])
-    assert masks.any()
+            for j in range(len(lines)):
+                drawn = np.mean([0 < abs(j - at) <= reach for reach in range(1, window + 1)])
+                same_line = lines[j] == lines[at] >= 0
+                np.testing.assert_allclose(weights[i, j], drawn * same_line, rtol=1e-6)
+        assert weights.any()
+        assert not weights[:, TILE + 2 * window :].any()

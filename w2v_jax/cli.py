@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from .config import TextConfig, TrainConfig
-from .errors import InputError
+from .config import CheckpointConfig, TextConfig, TrainConfig
+from .errors import InputError, Stopped
 
 NAMED_CORPORA = ("docstrings", "text8")
 
@@ -21,6 +21,7 @@ def train(
     out: Path,
     training: tyro.conf.OmitArgPrefixes[TrainConfig],
     text: tyro.conf.OmitArgPrefixes[TextConfig],
+    checkpoints: tyro.conf.OmitArgPrefixes[CheckpointConfig],
     cache: Path | None = None,
     metrics: Path | None = None,
 ) -> None:
@@ -67,22 +68,25 @@ def train(
 
         def record(report: Report, params: Params) -> None:
             if metrics and not reports:  # not before: a training that is refused leaves the old file alone
-                writers.append(write_json_lines(stack.enter_context(open(metrics, "w", encoding="utf-8"))))
+                mode = "a" if checkpoints.resume else "w"
+                writers.append(write_json_lines(stack.enter_context(open(metrics, mode, encoding="utf-8"))))
             reports.append(report)
             for write in writers:
                 write(report, params)
 
         try:
-            vectors = train(encoded, training, callbacks=[record])
+            vectors = train(encoded, training, callbacks=[record], checkpoints=checkpoints)
         except (MemoryError, JaxRuntimeError) as error:
             raise InputError(f"training does not fit into memory: {error}") from error
-    last = reports[-1]
     vectors.save(out)
-    held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
-    print(
-        f"{last.words:,} words in {last.seconds:.1f} s ({last.words / last.seconds:,.0f} words/s); "
-        f"loss {last.loss:.4f} nats a target{held_out}; {len(vectors):,} vectors in {out}"
-    )
+    if reports:  # none where the last checkpoint was of the end
+        last = reports[-1]
+        held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
+        print(
+            f"{last.words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s) after "
+            f"{last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"
+        )
+    print(f"{len(vectors):,} vectors in {out}")
 
 
 def neighbors(
@@ -183,6 +187,9 @@ def main(args: list[str] | None = None) -> None:
         if isinstance(error, OSError):
             _discard_output()
         sys.exit("w2v_jax: " + " ".join(str(error).splitlines()))
+    except Stopped as stopped:
+        print(f"w2v_jax: {stopped}", file=sys.stderr)
+        sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         print("w2v_jax: stopped; no vectors were written", file=sys.stderr)
         sys.exit(130)

@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Literal, get_args
 
 from .errors import InputError
 
-TILE = 32  # consecutive tokens that meet in one matrix product (S)
+TILE = 16  # consecutive tokens that meet in one matrix product (S)
 
 Objective = Literal["negative-sampling", "naive-softmax"]
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -53,23 +54,23 @@ class TrainConfig:
     dim: int = 100
     """Numbers in a word vector (D)."""
     window: int = 5
-    """Most tokens between a center and its outside words; each center draws its own reach from 1 to this."""
+    """Outside words stand at most this many tokens from their center; near ones count more."""
     epochs: int = 5
     """Passes over the corpus."""
     sample: float = 1e-3
     """Subsampling threshold for frequent words, as a share of all tokens; 0 keeps every token."""
     negative: int = 5
     """Weight of the noise: negatives for each outside word."""
-    lr: float = 0.025
+    lr: float = 0.04
     """Learning rate at the start; it falls linearly to a ten-thousandth of itself."""
     seed: int = 0
     """The same seed gives the same vectors, bit for bit."""
     objective: Objective = "negative-sampling"
     """naive-softmax scores every word of the vocabulary for every center: exact, and slow."""
-    block: int = 256
-    """Tokens that a step trains on (T), a multiple of 32."""
+    block: int = 1024
+    """Tokens that a step trains on (T), a multiple of 16."""
     noise: int = 32
-    """Noise words that 32 consecutive tokens draw and share (K)."""
+    """Noise words that 16 consecutive tokens draw and share (K)."""
     held_out: float = 0.0
     """Share of the corpus kept from training, to report its loss beside the training loss."""
 
@@ -83,6 +84,28 @@ class TrainConfig:
         _check("held_out", self.held_out, 0 <= self.held_out < 1, "at least 0 and under 1")
         objectives = get_args(Objective)
         _check("objective", self.objective, self.objective in objectives, f"one of {', '.join(objectives)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointConfig:
+    """Where training leaves what it needs to go on after it has been stopped.
+
+    Raises:
+      InputError: a field is out of its range, or there is a `resume` without a `checkpoint_dir`.
+    """
+
+    checkpoint_dir: Path | None = None
+    """Folder for checkpoints, made where it is missing; none are written without it."""
+    checkpoint_every: int = 100_000
+    """Steps from one checkpoint to the next."""
+    resume: bool = False
+    """Go on from the last checkpoint in the folder; start afresh where there is none."""
+
+    def __post_init__(self) -> None:
+        every = self.checkpoint_every
+        _check("checkpoint_every", every, _is_int(every, 1, 2**31), "an integer from 1 to 2147483647")
+        if self.resume and self.checkpoint_dir is None:
+            raise InputError("resume needs the folder of the checkpoints; name it as checkpoint_dir")
 
 
 def _is_int(value: object, low: int, high: int) -> bool:

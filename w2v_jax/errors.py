@@ -1,5 +1,13 @@
-"""The one exception that a person's input can raise."""
+"""What a person can bring about: input that cannot be used, and a stop."""
 
 
 class InputError(Exception):  # no ValueError: tyro would catch that, and dress it up in a box
     """What was given cannot be used; the message is one line: what is wrong, and how to mend it."""
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and has saved where it stands; the message is one line."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal

@@ -1,5 +1,6 @@
 """The stream of blocks: every token once an epoch, windows whole, all of it a function of its place."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -110,6 +111,20 @@ def test_the_stream_is_a_function_of_the_seed(other: dict[str, int]) -> None:
 
     assert tokens(config) == tokens(config)
     assert tokens(config) != tokens(TrainConfig(**{"sample": 0.01, "epochs": 2, "block": 64, **other}))
+
+
+@every_corpus
+@pytest.mark.parametrize("window", [1, 5, 40])
+@pytest.mark.parametrize("held_out", [0.0, 0.3])
+def test_started_anywhere_the_stream_is_the_same(corpus: Corpus, window: int, held_out: float) -> None:
+    config = TrainConfig(sample=0.02, epochs=3, window=window, block=32, held_out=held_out)
+    whole = list(stream(corpus, config, blocks=1))
+    for start in range(0, len(whole) + 1, 3):
+        rest = list(itertools.islice(stream(corpus, config, blocks=1, start=start), 2))
+        assert len(rest) == min(2, len(whole) - start)
+        for some, expected in zip(rest, whole[start:], strict=False):
+            np.testing.assert_array_equal(some.blocks, expected.blocks)
+            assert some.words == expected.words
 
 
 def test_epochs_drop_other_tokens() -> None:

@@ -1,6 +1,8 @@
 """The training loop: plain Python outside, compiled scans inside, and neither waiting for the other."""
 
+import contextlib
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -12,12 +14,13 @@ import optax
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
-from ..config import TILE, TrainConfig
-from ..errors import InputError
+from ..config import TILE, CheckpointConfig, TrainConfig
+from ..errors import InputError, Stopped
 from ..params import Params
 from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
+from .checkpoints import Checkpoints, identity, stop_requests
 from .rows import RowSparse
 from .sgd import bounded_sgd
 from .state import TrainState, init_state
@@ -29,15 +32,15 @@ REPORT_SECONDS = 0.5
 
 
 class Tally(NamedTuple):
-    """A loss added up over any number of targets, in float64 and Python's own integers, so that it cannot drift."""
+    """A loss added up over any number of targets, in float64, so that it cannot drift."""
 
     loss: float = 0.0
-    targets: int = 0
+    targets: float = 0.0
 
     def add(self, metrics: Metrics) -> "Tally":
         """With some steps' metrics, on the host."""
-        loss = np.asarray(metrics.loss).sum(dtype=np.float64)
-        return Tally(self.loss + float(loss), self.targets + int(np.asarray(metrics.targets).sum(dtype=np.int64)))
+        sums = (float(np.asarray(part).sum(dtype=np.float64)) for part in metrics)
+        return Tally(*(have + more for have, more in zip(self, sums, strict=True)))
 
     @property
     def mean(self) -> float:
@@ -54,12 +57,16 @@ class Report(NamedTuple):
     epoch: float
     loss: float
     """Mean loss per target, in nats, since the last report."""
-    targets: int
-    """(center, outside) pairs since the last report."""
+    targets: float
+    """(center, outside) pairs since the last report, each as often as it is expected."""
     held_out_loss: float | None
     """Mean loss per target on the held-out text; where an epoch has ended, if any text is held out."""
     seconds: float
-    """Since the first step began; compilation is not counted."""
+    """Since this process began its first step; compilation is not counted."""
+    compile_seconds: float
+    """What compiling the step took."""
+    words_per_second: float
+    """Tokens of the corpus that this process read, over `seconds`."""
 
 
 Callback = Callable[[Report, Params], None]
@@ -72,6 +79,7 @@ def train(
     *,
     optimizer: optax.GradientTransformation | None = None,
     callbacks: Iterable[Callback] = (),
+    checkpoints: CheckpointConfig | None = None,
 ) -> KeyedVectors:
     """Train word vectors on a corpus; the trained tables are the result's `.params`.
 
@@ -79,9 +87,13 @@ def train(
       optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
         from `config.lr` to a ten-thousandth of it.
       callbacks: each is called about twice a second, and where an epoch ends.
+      checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
+        and ends with the bits of one that never was; a stop then waits for a last checkpoint.
 
     Raises:
-      InputError: the vocabulary is a single word, or no line has two words.
+      InputError: the vocabulary is a single word, or no line has two words; the checkpoints cannot be
+        written or read, or are of another training.
+      Stopped: a signal came, and where training stands has been saved.
       FloatingPointError: the loss is no longer a number.
 
     >>> from w2v_jax.text.corpus import Corpus
@@ -102,20 +114,36 @@ def train(
     state = init_state(config, vocabulary, optimizer)
     held_out_loss = make_held_out_loss(corpus, config) if config.held_out else None
 
-    run = _compile(make_train_step(config, vocabulary, optimizer), state, config)
+    with contextlib.ExitStack() as stack:
+        saved, step, words = None, 0, 0
+        if checkpoints and checkpoints.checkpoint_dir:
+            saved = stack.enter_context(contextlib.closing(Checkpoints(checkpoints, identity(corpus, config, state))))
+            state, step, words = saved.restore(state)
+            if checkpoints.resume:
+                print(f"resumed from step {step:,}" if step else f"{saved.folder}: no checkpoint yet", file=sys.stderr)
+        stop = stack.enter_context(stop_requests()) if saved else []
+        began = time.perf_counter()
+        run = _compile(make_train_step(config, vocabulary, optimizer), state, config)
+        compile_seconds = time.perf_counter() - began
 
-    step, epoch, tally, any_target = 0, 0, Tally(), False
-    started = reported = time.perf_counter()
-    waiting: Metrics | None = None
-    with tqdm(total=config.epochs * len(corpus.ids), unit="words", unit_scale=True, disable=None) as bar:
-        for some in stream(corpus, config, blocks=DISPATCH):
+        resumed_at, tally, any_target, waiting = words, Tally(), words > 0, None
+        started = reported = time.perf_counter()
+        bar = stack.enter_context(
+            tqdm(total=config.epochs * len(corpus.ids), initial=words, unit="words", unit_scale=True, disable=None)
+        )
+        for some in stream(corpus, config, blocks=DISPATCH, start=step):
             state, metrics = run(state, jax.device_put(some.blocks))
             if waiting is not None:
                 tally = tally.add(jax.device_get(waiting))  # while the device is at the next ones
             waiting = metrics
-            step += some.filled
+            before, step, words, epoch = step, step + some.filled, some.words, words // len(corpus.ids)
+            if saved and (stop or step // saved.every > before // saved.every):
+                saved.save(state, step, words)
+            if saved and stop:
+                saved.close()
+                raise Stopped(f"stopped at step {step:,}, saved in {saved.folder}; go on with --resume", stop[0])
             now = time.perf_counter()
-            ended = some.words // len(corpus.ids) > epoch
+            ended = words // len(corpus.ids) > epoch
             if now - reported < REPORT_SECONDS and not ended:
                 continue
             tally, waiting = tally.add(jax.device_get(waiting)), None
@@ -123,16 +151,19 @@ def train(
                 raise FloatingPointError(f"the loss is {tally.loss} by step {step:,}; lower the learning rate")
             if not tally.targets:
                 continue
-            mean_held_out = held_out_loss(state.params) if held_out_loss and ended else None
             report = Report(
-                step, some.words, some.words / len(corpus.ids), tally.mean, tally.targets, mean_held_out, now - started
+                step=step, words=words, epoch=words / len(corpus.ids), loss=tally.mean, targets=tally.targets,
+                held_out_loss=held_out_loss(state.params) if held_out_loss and ended else None,
+                seconds=now - started, compile_seconds=compile_seconds,
+                words_per_second=(words - resumed_at) / (now - started),
             )  # fmt: skip
-            bar.update(some.words - bar.n)
+            bar.update(words - bar.n)
             bar.set_postfix(loss=f"{report.loss:.4f}")
             for callback in callbacks:
                 callback(report, state.params)
-            any_target = True
-            epoch, reported, tally = some.words // len(corpus.ids), now, Tally()
+            any_target, reported, tally = True, now, Tally()
+        if saved and saved.latest != step:
+            saved.save(state, step, words)
     if not any_target:
         raise InputError(
             "no word has another beside it on its line, so there is nothing to learn; "

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from ..params import Params
 from .rows import ParamRows, Rows, RowSparse
 
-SLOTS = 1 << 16
+SLOTS = 1 << 14
 
 
 def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
@@ -47,7 +47,7 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
 def total_curvature(rows: Rows) -> Float[Array, " N"]:
     """For each place, the curvature summed over all places of its id.
 
-    Ids meet in 2¹⁶ slots, not V: two that share one are both held to their sum, which is on the
+    Ids meet in 2¹⁴ slots, not V: two that share one are both held to their sum, which is on the
     safe side and rare, and the cost does not grow with the vocabulary.
     """
     slot = rows.ids % SLOTS

@@ -11,13 +11,13 @@ from jaxtyping import Array, Float, Int
 
 from ..config import TILE, TrainConfig
 from ..frequency import noise_distribution
-from ..noise import alias_table, step_draws
+from ..noise import alias_table, step_noise
 from ..objectives.negative_sampling import logistic, logistic_curvature
 from ..objectives.residual import pull_back, pull_back_curvature, scores
 from ..objectives.softmax import log_normalizer, softmax, softmax_curvature
 from ..params import Params
 from ..text.vocabulary import Vocabulary
-from ..windows import Block, context_masks
+from ..windows import Block, context_weights
 from .rows import ParamRows, Rows, RowSparse, apply_rows, row_sparse, take
 from .state import TrainState
 
@@ -27,8 +27,8 @@ class Metrics(NamedTuple):
 
     loss: Float[Array, ""]
     """Summed over the block's targets."""
-    targets: Int[Array, ""]
-    """(center, outside) pairs in the block."""
+    targets: Float[Array, ""]
+    """(center, outside) pairs in the block, each as often as it is expected."""
 
 
 Gradients = Callable[[Params, Block, Int[Array, ""]], tuple[Metrics, ParamRows]]
@@ -58,74 +58,69 @@ def make_train_step(
 def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
     """The loss of a block and its hand-written gradient, for the config's objective."""
     table = alias_table(noise_distribution(vocabulary.counts))
-    window = config.window
 
     def gradients(params: Params, block: Block, step: Int[Array, ""]) -> tuple[Metrics, ParamRows]:
-        reach, noise = step_draws(config.seed, step, table, tiles=len(block.tokens), window=window, noise=config.noise)
-        is_context = context_masks(block, reach, window=window).astype(params.center.dtype)
         if config.objective == "naive-softmax":
-            return _naive_softmax(params, block.tokens, is_context)
-        return _negative_sampling(params, block.tokens, is_context, noise, config.negative)
+            return _naive_softmax(params, block, config)
+        noise = step_noise(config.seed, step, table, tiles=len(block.tokens), noise=config.noise)
+        return _negative_sampling(params, block, noise, config)
 
     return gradients
 
 
 def _negative_sampling(
-    params: Params,
-    tokens: Int[Array, "G C"],
-    is_context: Float[Array, "G S C"],
-    noise: Int[Array, "G K"],
-    negative: int,
+    params: Params, block: Block, noise: Int[Array, "G K"], config: TrainConfig
 ) -> tuple[Metrics, ParamRows]:
     """Each center against its tile's tokens, its own outside words among them, and its tile's K noise words.
 
-    A center with n outside words counts each noise word n·negative/K times: in expectation, that
-    many draws of its own.
+    A center whose outside words weigh n counts each noise word n·negative/K times: in expectation,
+    that many draws of its own.
     """
-    targets = is_context.sum(-1, keepdims=True)
     # A tile beyond the text touches no row, not even with a gradient of zero: momentum would move it.
-    noise = jnp.where(targets.sum((1, 2))[:, None] > 0, noise, len(params.outside))
+    noise = jnp.where((block.lines >= 0).any(1, keepdims=True), noise, len(params.outside))
     # One gather a table, and one scatter: XLA's CPU copies the whole table for a second.
-    candidates = jnp.concatenate([tokens, noise], axis=1)
-    centers = _centers(tokens)
+    candidates = jnp.concatenate([block.tokens, noise], axis=1)
+    lines = jnp.pad(block.lines, ((0, 0), (0, config.noise)))  # noise stands beyond every window
+    centers = _centers(block, config)
     h, rows = take(params.center, centers), take(params.outside, candidates)
 
-    noise_weight = jnp.broadcast_to(targets * (negative / noise.shape[1]), (*targets.shape[:2], noise.shape[1]))
-    weight = jnp.concatenate([is_context, noise_weight], axis=2)
-    observed = jnp.concatenate([is_context, jnp.zeros_like(noise_weight)], axis=2)
+    outside_weight = jax.vmap(functools.partial(context_weights, window=config.window))(lines)
+    targets = outside_weight.sum(-1, keepdims=True)
+    is_noise = jnp.arange(candidates.shape[1])[None, None] >= block.tokens.shape[1]
+    weight = outside_weight + targets * jnp.where(is_noise, config.negative / config.noise, 0)
+    observed = jnp.broadcast_to(jnp.where(is_noise, 0.0, 1.0), weight.shape)
 
-    tile_scores = jax.vmap(scores)(h, rows)
-    loss, residual = jax.vmap(jax.vmap(logistic, (0, 0, 0, None)), (0, 0, 0, None))(tile_scores, observed, weight, None)
+    loss, residual = jax.vmap(jax.vmap(logistic, (0, 0, 0, None)), (0, 0, 0, None))(
+        jax.vmap(scores)(h, rows), observed, weight, None
+    )
     dh, drows = jax.vmap(pull_back)(residual, h, rows)
     curve_h, curve_rows = jax.vmap(pull_back_curvature)(logistic_curvature(residual, weight), h, rows)
     gradient = ParamRows(
         Rows(centers.ravel(), dh.reshape(centers.size, -1), curve_h.ravel()),
         Rows(candidates.ravel(), drows.reshape(candidates.size, -1), curve_rows.ravel()),
     )
-    return Metrics(loss.sum(), targets.sum(dtype=jnp.int32)), gradient
+    return Metrics(loss.sum(), targets.sum()), gradient
 
 
-def _naive_softmax(
-    params: Params, tokens: Int[Array, "G C"], is_context: Float[Array, "G S C"]
-) -> tuple[Metrics, ParamRows]:
+def _naive_softmax(params: Params, block: Block, config: TrainConfig) -> tuple[Metrics, ParamRows]:
     """Each center against the whole vocabulary: Equation 4 for every pair, Equation 8 for every center."""
-    centers, vocab_size = _centers(tokens).ravel(), len(params.outside)
+    centers, vocab_size = _centers(block, config).ravel(), len(params.outside)
     h = take(params.center, centers)
+    weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
     count = lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop")
-    observed = jax.vmap(jax.vmap(count, (None, 0)))(tokens, is_context).reshape(len(h), vocab_size)
+    observed = jax.vmap(jax.vmap(count, (None, 0)))(block.tokens, weights).reshape(len(h), vocab_size)
 
     all_scores = scores(h, params.outside)
     weight = jnp.ones_like(all_scores)
     loss, residual = jax.vmap(softmax)(all_scores, observed, weight, jax.vmap(log_normalizer)(all_scores, weight))
     dh, doutside = pull_back(residual, h, params.outside)
     curve_h, curve_outside = pull_back_curvature(softmax_curvature(residual, observed), h, params.outside)
-    targets = is_context.sum(dtype=jnp.int32)
-    every_id = jnp.where(targets > 0, jnp.arange(vocab_size, dtype=tokens.dtype), vocab_size)  # none, beyond the text
+    targets = weights.sum()
+    every_id = jnp.where(targets > 0, jnp.arange(vocab_size, dtype=centers.dtype), vocab_size)  # none, beyond the text
     gradient = ParamRows(Rows(centers, dh, curve_h), Rows(every_id, doutside, curve_outside))
     return Metrics(loss.sum(), targets), gradient
 
 
-def _centers(tokens: Int[Array, "G C"]) -> Int[Array, "G S"]:
+def _centers(block: Block, config: TrainConfig) -> Int[Array, "G S"]:
     """The tokens of each tile, without its halo."""
-    window = (tokens.shape[1] - TILE) // 2
-    return tokens[:, window : window + TILE]
+    return block.tokens[:, config.window : config.window + TILE]

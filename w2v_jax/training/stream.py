@@ -1,22 +1,28 @@
 """The corpus as a stream of blocks: subsampled, held-out text set aside, every token in its turn.
 
-All of it is a function of (seed, epoch, position): whether a token stays is a counter-based draw
-for its place in the corpus. Text keeps its order: shuffled over 10⁶ tokens, the tiles of Wikipedia
-gave vectors that solve a point more analogies but follow SimLex-999 .015 less.
+All of it is a function of (seed, epoch, place): whether a token stays is a counter-based draw for
+its place in the corpus, and which tiles make a block follows from how many tokens stay.
+
+The tiles of a block come from as many places, evenly apart, and each place is read on from block to
+block. A block's words are then almost all different ones, so that none takes many stale steps at
+once, while a word's next uses still come in the order of the text. Both matter: with a block's tiles
+from one place, or with tiles in random order, SimLex-999 and the analogies come out lower.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Bool, Float, Float32, Int32, Int64
 
+from ..ahead import map_ahead
 from ..config import TILE, TrainConfig
 from ..frequency import keep_probabilities
 from ..text.corpus import Corpus
 from ..windows import Block
 
-CHUNK = 1 << 18  # tokens drawn for in one go
+CHUNK = 1 << 14  # tokens drawn for in one go
 STRETCH = 1 << 10  # tokens held out, or not, together
 HELD_OUT, KEEP = 0, 1  # which of the seed's sequences a draw is from
 
@@ -39,69 +45,113 @@ def expected_steps(corpus: Corpus, config: TrainConfig) -> int:
     return max(1, round(config.epochs * (1 - config.held_out) * float(kept) / config.block))
 
 
-def stream(corpus: Corpus, config: TrainConfig, *, blocks: int, held_out: bool = False) -> Iterator[Blocks]:
+def stream(
+    corpus: Corpus, config: TrainConfig, *, blocks: int, start: int = 0, held_out: bool = False
+) -> Iterator[Blocks]:
     """Every training token of every epoch, `blocks` blocks at a time; or, once, every held-out token.
 
-    Blocks follow on across epochs, so that only the last dispatch of all is partly empty.
+    Of an epoch's n tiles, block b of B = ⌈n/G⌉ holds the tiles b, B + b, 2B + b, … Epochs follow on
+    within a dispatch, so that only the last one is partly empty. With `start`, the first so many
+    blocks are left out: what they hold is counted, not made.
     """
-    size = blocks * config.block // TILE
-    tiles, words = np.zeros((2, 0, TILE + 2 * config.window), np.int32), np.zeros(0, np.int64)
-    for epoch in range(1 if held_out else config.epochs):
-        for more_tiles, more_words in _tiles(corpus, config, epoch, held_out):
-            tiles, words = np.concatenate([tiles, more_tiles], 1), np.concatenate([words, more_words])
-            while tiles.shape[1] >= size:
-                yield _blocks(tiles[:, :size], blocks, blocks, int(words[size - 1]))
-                tiles, words = tiles[:, size:], words[size:]
-    if left := tiles.shape[1]:
-        empty = np.broadcast_to(_beyond(corpus, size - left)[..., None], (2, size - left, tiles.shape[2]))
-        filled = -(-left * TILE // config.block)
-        yield _blocks(np.concatenate([tiles, empty], 1), blocks, filled, int(words[-1]))
+    texts = _texts(corpus, config, held_out)
+    yield from map_ahead(functools.partial(_fill, corpus, config, blocks), _dispatches(texts, config, blocks, start))
 
 
-def _blocks(tiles: Int32[np.ndarray, "2 n C"], blocks: int, filled: int, words: int) -> Blocks:
-    tokens, lines = tiles.reshape(2, blocks, -1, tiles.shape[2])
-    return Blocks(Block(tokens, lines), filled, words)  # type: ignore[arg-type]  # numpy's, until JAX takes them
+class Text(NamedTuple):
+    """The tokens of an epoch that stay."""
+
+    epoch: int
+    before: Int64[np.ndarray, " _"]
+    """How many of them stand ahead of each chunk, and in all."""
+    chunk: Callable[[int], Int32[np.ndarray, "2 n"]]
+    """Those of a chunk."""
+
+    def blocks(self, config: TrainConfig) -> int:
+        """B."""
+        tiles = -(-int(self.before[-1]) // TILE)
+        return -(-tiles // (config.block // TILE))
+
+    def copy(self, start: int, into: Int32[np.ndarray, "2 n"]) -> None:
+        """Its tokens from `start` on, above their lines; what lies beyond it is left as it is."""
+        at, end = max(0, start), min(start + into.shape[1], int(self.before[-1]))
+        chunk = int(np.searchsorted(self.before, at, "right")) - 1
+        while at < end:
+            first, last = self.before[chunk : chunk + 2]
+            until = min(end, int(last))
+            into[:, at - start : until - start] = self.chunk(chunk)[:, at - first : until - first]
+            at, chunk = until, chunk + 1
 
 
-def _tiles(
-    corpus: Corpus, config: TrainConfig, epoch: int, held_out: bool
-) -> Iterator[tuple[Int32[np.ndarray, "2 n C"], Int64[np.ndarray, " n"]]]:
-    """An epoch's tiles, a chunk's at a time, and how many tokens have been read by the end of each."""
-    margin = _beyond(corpus, config.window)
-    waiting, read, total = margin, 0, len(corpus.ids)
-    for chunk in range(-(-total // CHUNK)):
-        waiting = np.concatenate([waiting, _kept(corpus, config, epoch, chunk, held_out)], 1)
-        reached = min((chunk + 1) * CHUNK, total)
-        if reached == total:
-            unfilled = -(waiting.shape[1] - config.window) % TILE
-            waiting = np.concatenate([waiting, _beyond(corpus, unfilled), margin], 1)
-        count = (waiting.shape[1] - 2 * config.window) // TILE
-        if count < 1:
-            continue
-        windows = np.lib.stride_tricks.sliding_window_view(waiting, TILE + 2 * config.window, axis=1)
-        words = epoch * total + read + (reached - read) * np.arange(1, count + 1) // count
-        yield windows[:, : count * TILE : TILE], words
-        waiting, read = waiting[:, count * TILE :], reached
-
-
-def _kept(corpus: Corpus, config: TrainConfig, epoch: int, chunk: int, held_out: bool) -> Int32[np.ndarray, "2 n"]:
-    """The tokens of a chunk that stay, above the numbers of their lines."""
-    at = np.arange(chunk * CHUNK, min((chunk + 1) * CHUNK, len(corpus.ids)))
-    ids = np.asarray(corpus.ids[at[0] : at[-1] + 1])
+def _texts(corpus: Corpus, config: TrainConfig, held_out: bool) -> Iterator[Text]:
     keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
-    stays = _draws(config.seed, KEEP, epoch, chunk, len(at)) < keep[ids]
+    chunks = range(-(-len(corpus.ids) // CHUNK))
+
+    def text(epoch: int) -> Text:
+        stays = functools.partial(_stays, corpus, config, keep, held_out, epoch)
+        before = np.cumsum([0, *(np.count_nonzero(stays(chunk)) for chunk in chunks)])
+        kept = lambda chunk: np.take(_with_lines(corpus, config, chunk), np.flatnonzero(stays(chunk)), axis=1)
+        return Text(epoch, before, functools.lru_cache(3 * config.block // TILE)(kept))  # places move on slowly
+
+    yield from map_ahead(text, range(1 if held_out else config.epochs))
+
+
+def _dispatches(
+    texts: Iterable[Text], config: TrainConfig, blocks: int, start: int
+) -> Iterator[list[tuple[Text, int, int]]]:
+    """The blocks of each dispatch: those of a text from one number up to another, then perhaps of the next text."""
+    parts, room = [], blocks
+    for text in texts:
+        of_text = text.blocks(config)
+        at, start = min(start, of_text), max(0, start - of_text)
+        while at < of_text:
+            end = min(at + room, of_text)
+            parts.append((text, at, end))
+            at, room = end, room - (end - at)
+            if not room:
+                yield parts
+                parts, room = [], blocks
+    if parts:
+        yield parts
+
+
+def _fill(corpus: Corpus, config: TrainConfig, blocks: int, parts: list[tuple[Text, int, int]]) -> Blocks:
+    places, window, width = config.block // TILE, config.window, TILE + 2 * config.window
+    beyond = np.array([[len(corpus.vocabulary)], [-1]], np.int32)[..., None]
+    filled, tiles = 0, []
+    for text, first, end in parts:
+        tokens = np.broadcast_to(beyond, (2, places, (end - first) * TILE + 2 * window)).copy()
+        for place in range(places):
+            text.copy((place * text.blocks(config) + first) * TILE - window, tokens[:, place])
+        tiles.append(np.lib.stride_tricks.sliding_window_view(tokens, width, axis=2)[:, :, ::TILE].swapaxes(1, 2))
+        filled += end - first
+    empty = np.broadcast_to(beyond[..., None], (2, blocks - filled, places, width))
+    words = len(corpus.ids) * (text.epoch * text.blocks(config) + end) // text.blocks(config)
+    return Blocks(Block(*np.concatenate([*tiles, empty], axis=1)), filled, words)
+
+
+def _with_lines(corpus: Corpus, config: TrainConfig, chunk: int) -> Int32[np.ndarray, "2 n"]:
+    """The tokens of a chunk above the numbers of their lines."""
+    ids = corpus.ids[chunk * CHUNK : (chunk + 1) * CHUNK]
+    at = chunk * CHUNK + np.arange(len(ids))
     ended, ending = np.searchsorted(corpus.line_ends, [at[0], at[-1] + 1], "right")
-    starts_line = np.bincount(corpus.line_ends[ended:ending] - at[0], minlength=len(at))
-    lines = ended + np.cumsum(starts_line[: len(at)])
+    starts_line = np.bincount(corpus.line_ends[ended:ending] - at[0], minlength=len(ids))
+    lines = ended + np.cumsum(starts_line[: len(ids)])
+    if config.held_out:
+        lines += at // STRETCH  # windows end where a stretch does, so that none reaches over what is set aside
+    return np.stack([ids, (lines & 0x7FFFFFFF).astype(np.int32)])
+
+
+def _stays(
+    corpus: Corpus, config: TrainConfig, keep: Float32[np.ndarray, " V"], held_out: bool, epoch: int, chunk: int
+) -> Bool[np.ndarray, " n"]:
+    """Which tokens of a chunk subsampling keeps, on this side of what is held out."""
+    ids = corpus.ids[chunk * CHUNK : (chunk + 1) * CHUNK]
+    stays = _draws(config.seed, KEEP, epoch, chunk, len(ids)) < keep[ids]
     if config.held_out:
         stretches = _draws(config.seed, HELD_OUT, 0, chunk, CHUNK // STRETCH) < config.held_out
-        stays &= stretches[at % CHUNK // STRETCH] == held_out
-        lines += at // STRETCH  # windows end where a stretch does, so that none reaches over what is set aside
-    return np.stack([ids, lines & 0x7FFFFFFF])[:, stays].astype(np.int32)
-
-
-def _beyond(corpus: Corpus, count: int) -> Int32[np.ndarray, "2 n"]:
-    return np.repeat(np.array([[len(corpus.vocabulary)], [-1]], np.int32), count, axis=1)
+        stays &= stretches[np.arange(len(ids)) // STRETCH] == held_out
+    return stays
 
 
 def _draws(seed: int, sequence: int, epoch: int, chunk: int, count: int) -> Float[np.ndarray, " count"]:

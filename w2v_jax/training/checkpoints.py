@@ -1,0 +1,127 @@
+"""Training that outlives its process: what a checkpoint holds, and when it is written and read.
+
+A checkpoint holds the train state, and says of which training: its config, its corpus, its
+optimizer. All else follows from (seed, step), so that training which was killed anywhere and
+resumed ends with the bits of one that never was. Orbax writes in the background, under another name
+until all is there, and deletes what is old.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from ..config import CheckpointConfig, TrainConfig
+from ..errors import InputError
+from ..text.corpus import Corpus
+from .state import TrainState
+
+KEPT = 2  # so that there is a whole one while another is written, and one to fall back on
+
+
+def identity(corpus: Corpus, config: TrainConfig, state: TrainState) -> dict[str, Any]:
+    """What two trainings must share for one to go on where the other stopped."""
+    vocabulary = corpus.vocabulary
+    return {
+        **dataclasses.asdict(config),
+        "vocabulary": _sha256("\n".join(vocabulary.words).encode(), vocabulary.counts),
+        "corpus": _sha256(corpus.ids, corpus.line_ends),
+        "optimizer": str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", state.opt_state)),
+    }
+
+
+class Checkpoints:
+    """The folder of one training's checkpoints, open.
+
+    Raises:
+      InputError: the folder cannot be used, or holds checkpoints and `resume` was not asked for.
+    """
+
+    def __init__(self, config: CheckpointConfig, identity: dict[str, Any]) -> None:
+        self.folder, self.every, self.identity = Path(config.checkpoint_dir or ""), config.checkpoint_every, identity
+        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
+        try:
+            self.orbax = ocp.CheckpointManager(self.folder.absolute(), options=options)
+            self.latest = self.orbax.latest_step()
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.folder}: cannot hold checkpoints: {error}") from error
+        if self.latest is not None and not config.resume:
+            raise InputError(f"{self.folder}: holds a checkpoint of step {self.latest:,}; "
+                             "resume from it (--resume), or name another folder")  # fmt: skip
+
+    def restore(self, fresh: TrainState) -> tuple[TrainState, int, int]:
+        """The last state saved, with its step and the words read by then; the fresh state where there is none.
+
+        Raises:
+          InputError: the checkpoint is of another training, or damaged.
+        """
+        if self.latest is None:
+            return fresh, 0, 0
+        at = self.folder / str(self.latest)
+        try:
+            about = self.orbax.restore(self.latest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+            theirs, words = about["training"], int(about["words"])
+            if differs := [name for name in self.identity if theirs.get(name) != self.identity[name]]:
+                raise InputError(f"{at}: is of another training: " + "; ".join(
+                    name if name in ("vocabulary", "corpus", "optimizer")
+                    else f"{name} {theirs.get(name)} there and {self.identity[name]} here" for name in differs
+                ) + " (differ)" * (differs[-1] in ("vocabulary", "corpus", "optimizer")))  # fmt: skip
+            target = jax.tree.map(np.asarray, fresh)
+            saved = self.orbax.restore(self.latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{at}: cannot be read, delete it to resume from the one before: {error}") from error
+        return jax.device_put(saved.state), self.latest, words
+
+    def save(self, state: TrainState, step: int, words: int) -> None:
+        """Begin to write a checkpoint; it replaces older ones when it is whole."""
+        # A copy, because the next step takes the state's buffers while Orbax is still writing.
+        copy = jax.tree.map(lambda leaf: np.array(leaf), state)
+        about = {"training": self.identity, "words": words}
+        args = ocp.args.Composite(state=ocp.args.StandardSave(copy), about=ocp.args.JsonSave(about))
+        try:
+            self.orbax.save(step, args=args)
+        except OSError as error:
+            raise InputError(f"{self.folder}: step {step:,} cannot be saved: {error}") from error
+        self.latest = step
+
+    def close(self) -> None:
+        """Wait until all is written."""
+        self.orbax.close()
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list, for a loop to look at; the second of a kind acts as it always does."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _sha256(*parts: Any) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else part)
+    return digest.hexdigest()
