@@ -1,26 +1,37 @@
-"""Speed and quality beside gensim: both in turn, in one run, on one text, each in a process of its own.
+"""Speed and quality beside gensim, fastText and word2vec.c: in turn, in one run, on one text, a process each.
 
     python -m experiments.benchmark_training TEXT --eval FOLDER [--seeds 1] [--epochs 5] [--out out]
 
 TEXT is a text file, plain or compressed. FOLDER holds `analogy/questions-words.txt` and
-`similarity/EN-*.txt`. gensim (in the `test` extra) trains from the same words folded into lines of
-1,000, for on one endless line it reads 40,000 words and stops; a run of it that trained fewer than
-99 % of the words is void. Prints a table; OUT/training.jsonl holds the same for machines.
+`similarity/EN-*.txt`. All train 100 numbers with window 5, 5 negatives, sample 1e-3, min count 5 and
+a thread a core, and with their own learning rates, on the same words folded into lines of 1,000: on
+one endless line gensim reads 40,000 words and stops. A gensim run that trained fewer than 99 % of
+the words is void. The peers (`pip install -e .[bench]`) that are not installed are left out, and
+`--systems` names those to run; fastText and word2vec.c run with the first seed alone.
 
-Time: 7 minutes for 17 million words and 5 epochs on 2 cores of an AMD EPYC. Expected there, with
-`--epochs 2`: 691,216 words/s and 51.7 s in all for ours, 367,957 words/s and 98.1 s for gensim 4.4.
+Words/s are of the training itself; the process is all of it, with reading, compiling and saving.
+Prints a table; OUT/training.jsonl holds the same for machines, OUT/training.png shows it.
+
+Time: 40 minutes for 17 million words and 3 seeds on 2 cores. Expected: experiments/BENCHMARKS.md.
 """
 
 import argparse
+import importlib.util
 import json
+import os
+import re
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from matplotlib import pyplot as plt
+
 import w2v_jax as w2v
-from w2v_jax.files import reading
+from w2v_jax.files import reading, writing
 
 
 def train_ours(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
@@ -30,7 +41,8 @@ def train_ours(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, fl
     config = w2v.TrainConfig(seed=seed, epochs=epochs)
     trained = w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
     trained.save(vectors)
-    return {"train_seconds": reports[-1].seconds, "words": reports[-1].words}
+    last = reports[-1]
+    return {"train_seconds": last.seconds, "words": last.words, "compile_seconds": last.compile_seconds}
 
 
 def train_gensim(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
@@ -49,7 +61,56 @@ def train_gensim(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, 
     return {"train_seconds": seconds, "words": words}
 
 
-SYSTEMS = {"w2v_jax": train_ours, "gensim": train_gensim}
+def train_fasttext(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
+    """The same with fastText, without n-grams; its seed is fixed, and it says on standard error when it begins."""
+    import fasttext
+
+    read, write = os.pipe()
+    os.dup2(write, 2)
+    begun: list[float] = []
+
+    def watch() -> None:
+        with open(read, "rb", buffering=0) as said:
+            while piece := said.read(1 << 12):
+                if b"Progress" in piece and not begun:
+                    begun.append(time.perf_counter())
+
+    threading.Thread(target=watch, daemon=True).start()
+    model = fasttext.train_unsupervised(
+        text, model="skipgram", dim=100, ws=5, neg=5, t=1e-3, minCount=5, minn=0, maxn=0, epoch=epochs, thread=2,
+        verbose=2,
+    )  # fmt: skip
+    seconds = time.perf_counter() - begun[0]
+    words, counts = model.get_words(include_freq=True)
+    keep = [i for i, word in enumerate(words) if word != "</s>"]
+    w2v.KeyedVectors([words[i] for i in keep], model.get_input_matrix()[keep]).save(vectors)
+    return {"train_seconds": seconds, "words": epochs * int(sum(counts[i] for i in keep))}
+
+
+def train_word2vec_c(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
+    """The same with word2vec.c, whose seed is fixed; it says when it has counted its words."""
+    options = "-cbow 0 -size 100 -window 5 -negative 5 -hs 0 -sample 1e-3 -min-count 5 -threads 2 -binary 1"
+    command = [str(Path(sys.executable).with_name("word2vec")), "-train", text, "-output", str(vectors)]
+    with subprocess.Popen([*command, *options.split(), "-iter", str(epochs)], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        said = b""
+        while not (counted := re.search(rb"Words in train file: (\d+)", said)):
+            said += os.read(child.stdout.fileno(), 1 << 12)
+        started = time.perf_counter()
+        while os.read(child.stdout.fileno(), 1 << 12):
+            pass
+    return {"train_seconds": time.perf_counter() - started, "words": epochs * int(counted[1])}
+
+
+SYSTEMS = {"w2v_jax": train_ours, "gensim": train_gensim, "fastText": train_fasttext, "word2vec.c": train_word2vec_c}
+ONCE = ("fastText", "word2vec.c")  # slow: with the first seed alone
+MEASURES = {"WordSim": "WS-353-ALL", "SimLex": "SIMLEX-999", "MEN": "MEN-TR-3k"}
+
+
+def installed() -> list[str]:
+    """The systems that can run here."""
+    has = {"gensim": "gensim", "fastText": "fasttext", "word2vec.c": "word2vec"}
+    return [name for name in SYSTEMS if name not in has or importlib.util.find_spec(has[name])]
 
 
 def fold(text: str, folded: Path) -> None:
@@ -66,37 +127,77 @@ def fold(text: str, folded: Path) -> None:
         target.write(b" ".join([*waiting, rest]) + b"\n")
 
 
-def peak_megabytes() -> float:
-    """The most memory that this process held; Linux's own figure, which unlike getrusage's begins with the process."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1e3
+def anonymous_megabytes(pid: int) -> float:
+    """Memory that a process and its children made for themselves; mapped files are not counted."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # ended meanwhile
+        return 0.0
+    own = re.search(r"RssAnon:\s+(\d+) kB", status)
+    return (int(own[1]) / 1e3 if own else 0.0) + sum(anonymous_megabytes(int(child)) for child in children)
 
 
 def measure(system: str, text: str, vectors: Path, seed: int, epochs: int) -> dict[str, Any]:
     """Train in a process of its own: its times, its peak memory, and what it says of itself."""
     command = [sys.executable, "-m", "experiments.benchmark_training", text, "--epochs", str(epochs)]
     command += ["--train", system, "--vectors", str(vectors), "--seed", str(seed)]
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        said = child.stdout.read()
-    if child.returncode:
-        raise SystemExit(f"{system} failed with status {child.returncode}")
-    whole = time.perf_counter() - started
-    own = json.loads(said.splitlines()[-1])
-    return {"system": system, "seed": seed, **own, "process_seconds": whole}
+    started, peak = time.perf_counter(), 0.0
+    with tempfile.TemporaryFile("w+") as said:
+        child = subprocess.Popen(command, stdout=said)
+        while child.poll() is None:
+            peak = max(peak, anonymous_megabytes(child.pid))
+            time.sleep(0.1)
+        whole = time.perf_counter() - started
+        if child.returncode:
+            raise SystemExit(f"{system} failed with status {child.returncode}")
+        said.seek(0)
+        own = json.loads(said.read().splitlines()[-1])
+    speed = own["words"] / own["train_seconds"]
+    return {"system": system, "seed": seed, "words_per_second": speed, "process_seconds": whole, "peak_mb": peak, **own}
 
 
 def qualities(vectors: Path, folder: Path) -> dict[str, float]:
     """Analogies among the 30,000 most frequent words, and Spearman's correlation with each similarity set."""
     loaded = w2v.KeyedVectors.load(vectors)
     total = w2v.evaluate_analogies(loaded, folder / "analogy" / "questions-words.txt", top=30_000)[-1]
-    sets = {"WordSim": "WS-353-ALL", "SimLex": "SIMLEX-999", "MEN": "MEN-TR-3k"}
     similarity = {
         name: w2v.evaluate_similarity(loaded, folder / "similarity" / f"EN-{file}.txt").spearman
-        for name, file in sets.items()
+        for name, file in MEASURES.items()
     }
     return {"analogies": total.accuracy, **similarity}
+
+
+def line(name: str, row: dict[str, Any]) -> str:
+    """A row of the table."""
+    quality = "".join(f" {row[measure]:9.4f}" for measure in ("analogies", *MEASURES) if measure in row)
+    return (
+        f"{name:<14} {row['words_per_second']:9,.0f} {row['process_seconds']:7.1f} s {row['peak_mb']:6,.0f} MB{quality}"
+    )
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Each system's mean over its seeds."""
+    numbers = {system: [row for row in rows if row["system"] == system] for system in {r["system"]: 0 for r in rows}}
+    return {
+        system: {key: sum(row[key] for row in mine) / len(mine) for key in mine[0] if key not in ("system", "seed")}
+        for system, mine in numbers.items()
+    }
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Each measure of quality against the time that the whole process took, a point a run."""
+    figure, panels = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
+    for panel, measure in zip(panels, ("analogies", *MEASURES), strict=True):
+        for number, system in enumerate({row["system"]: 0 for row in rows}):
+            mine = [row for row in rows if row["system"] == system]
+            x, y = [row["process_seconds"] for row in mine], [row[measure] for row in mine]
+            panel.scatter(x, y, color=f"C{number}", label=system, s=28)
+        panel.set(title=measure, xlabel="seconds, whole process", xlim=(0, None))
+        panel.grid(alpha=0.3)
+    panels[0].legend()
+    with writing(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def main() -> None:
@@ -106,31 +207,41 @@ def main() -> None:
     parser.add_argument("--eval", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=installed())
     parser.add_argument("--out", type=Path, default=Path("out"))
     for internal in ("--train", "--vectors", "--seed"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.train:
-        done = SYSTEMS[arguments.train](arguments.text, Path(arguments.vectors), int(arguments.seed), arguments.epochs)
-        print(json.dumps({**done, "peak_mb": peak_megabytes()}))
+        train = SYSTEMS[arguments.train]
+        print(json.dumps(train(arguments.text, Path(arguments.vectors), int(arguments.seed), arguments.epochs)))
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
     folded = arguments.out / "folded.txt"
     fold(arguments.text, folded)
-    print(f"{'':8} {'seed':>4} {'words/s':>9} {'process':>9} {'memory':>9}  analogies  WordSim  SimLex     MEN")
+    print(f"{'':14} {'words/s':>9} {'process':>9} {'memory':>9} analogies   WordSim    SimLex       MEN")
+    rows: list[dict[str, Any]] = []
     with open(arguments.out / "training.jsonl", "w", encoding="utf-8") as log:
         for seed in range(1, arguments.seeds + 1):
-            for system in SYSTEMS:
+            for system in arguments.systems:
+                if system in ONCE and seed > 1:
+                    continue
                 vectors = arguments.out / f"{system}-{seed}.bin"
                 row = measure(system, str(folded), vectors, seed, arguments.epochs)
                 row |= qualities(vectors, arguments.eval) if arguments.eval else {}
+                rows.append(row)
                 print(json.dumps(row), file=log, flush=True)
-                shown = "".join(
-                    f" {row[name]:8.4f}" for name in ("analogies", "WordSim", "SimLex", "MEN") if name in row
-                )
-                speed = row["words"] / row["train_seconds"]
-                times = f"{speed:9,.0f} {row['process_seconds']:7.1f} s {row['peak_mb']:6,.0f} MB"
-                print(f"{system:8} {seed:4} {times}  {shown}", flush=True)
+                print(line(f"{system} {seed}", row), flush=True)
+    for system, mean in means(rows).items():
+        print(line(f"{system} mean", mean))
+    ours = means(rows).get("w2v_jax")
+    for system, mean in means(rows).items():
+        if ours and system != "w2v_jax":
+            faster = ours["words_per_second"] / mean["words_per_second"]
+            print(f"w2v_jax / {system}: {faster:.2f} × in training, "
+                  f"{mean['process_seconds'] / ours['process_seconds']:.2f} × as whole processes")  # fmt: skip
+    if arguments.eval:
+        draw(rows, arguments.out / "training.png")
 
 
 if __name__ == "__main__":
