@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..text.corpus import Corpus
 from .state import TrainState
 
+DIGESTS = ("vocabulary", "corpus", "optimizer")  # parts of an identity that nobody would read
 KEPT = 2  # so that there is a whole one while another is written, and one to fall back on
 
 
@@ -70,11 +71,9 @@ class Checkpoints:
         try:
             about = self.orbax.restore(self.latest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
             theirs, words = about["training"], int(about["words"])
-            if differs := [name for name in self.identity if theirs.get(name) != self.identity[name]]:
-                raise InputError(f"{at}: is of another training: " + "; ".join(
-                    name if name in ("vocabulary", "corpus", "optimizer")
-                    else f"{name} {theirs.get(name)} there and {self.identity[name]} here" for name in differs
-                ) + " (differ)" * (differs[-1] in ("vocabulary", "corpus", "optimizer")))  # fmt: skip
+            differences = (_difference(name, theirs.get(name), mine) for name, mine in self.identity.items())
+            if said := "; ".join(filter(None, differences)):
+                raise InputError(f"{at}: is of another training: {said}")
             target = jax.tree.map(np.asarray, fresh)
             saved = self.orbax.restore(self.latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -118,6 +117,12 @@ def stop_requests() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    if there == here:
+        return ""
+    return f"the {name} differs" if name in DIGESTS else f"{name} is {there} there and {here} here"
 
 
 def _sha256(*parts: Any) -> str:

@@ -1,0 +1,175 @@
+"""Resume: the bits of a training that was never stopped, whatever stopped it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+
+from w2v_jax.config import CheckpointConfig, TextConfig, TrainConfig
+from w2v_jax.errors import InputError, Stopped
+from w2v_jax.params import Params
+from w2v_jax.text.corpus import Corpus
+from w2v_jax.training import loop
+from w2v_jax.training.loop import Report, train
+
+CONFIG = TrainConfig(dim=8, window=3, sample=0.01, epochs=3, block=64, noise=8)
+KILLS, EVERY = 10, 256
+
+
+def corpus_of(words: int, seed: int = 0) -> Corpus:
+    rng = np.random.default_rng(seed)
+    return Corpus.from_sentences([[f"w{i}" for i in rng.zipf(1.3, words) if i < 300]], TextConfig(min_count=1))
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return corpus_of(30_000)
+
+
+@pytest.fixture(autouse=True)
+def report_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+
+
+def stop_at(step: int, number: int = signal.SIGTERM) -> loop.Callback:
+    """Ask this process to stop, once, when training has come to a step."""
+
+    def callback(report: Report, params: Params) -> None:
+        if report.step >= step and not sent:
+            sent.append(step)
+            os.kill(os.getpid(), number)
+
+    sent: list[int] = []
+    return callback
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("optimizer", [None, optax.adagrad(0.01)], ids=["default", "adagrad"])
+def test_stopped_and_resumed_it_ends_with_the_same_bits(
+    number: int, optimizer: optax.GradientTransformation | None, corpus: Corpus, tmp_path: Path
+) -> None:
+    whole = train(corpus, CONFIG, optimizer=optimizer)
+    where = CheckpointConfig(tmp_path / "saved", checkpoint_every=EVERY, resume=True)
+    with pytest.raises(Stopped, match=r"^stopped at step [\d,]+, saved in .*saved; go on with --resume$") as stopped:
+        train(corpus, CONFIG, optimizer=optimizer, checkpoints=where, callbacks=[stop_at(300, number)])
+    assert stopped.value.signal == number
+    reports: list[Report] = []
+    rest = train(
+        corpus, CONFIG, optimizer=optimizer, checkpoints=where, callbacks=[lambda report, _: reports.append(report)]
+    )
+    assert reports[0].step > 300
+    for ours, theirs in zip(rest.params, whole.params, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_checkpoints_change_nothing_and_old_ones_go(corpus: Corpus, tmp_path: Path) -> None:
+    where = CheckpointConfig(tmp_path, checkpoint_every=EVERY)
+    np.testing.assert_array_equal(train(corpus, CONFIG, checkpoints=where).vectors, train(corpus, CONFIG).vectors)
+    steps = sorted(int(path.name) for path in tmp_path.iterdir())
+    assert len(steps) == 2
+    assert steps[0] % EVERY < loop.DISPATCH
+
+
+def test_a_finished_training_resumes_to_its_end(corpus: Corpus, tmp_path: Path) -> None:
+    where = CheckpointConfig(tmp_path, resume=True)
+    done = train(corpus, CONFIG, checkpoints=where)
+    np.testing.assert_array_equal(train(corpus, CONFIG, checkpoints=where).vectors, done.vectors)
+
+
+def test_a_folder_with_checkpoints_is_not_written_over(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path))
+    with pytest.raises(InputError, match=r"holds a checkpoint of step [\d,]+; resume from it \(--resume\), or name"):
+        train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path))
+
+
+def test_another_training_is_refused_with_what_differs(corpus: Corpus, tmp_path: Path) -> None:
+    where = CheckpointConfig(tmp_path, resume=True)
+    train(corpus, CONFIG, checkpoints=where)
+    other = TrainConfig(**{**CONFIG.__dict__, "window": 4, "epochs": 2})
+    with pytest.raises(InputError, match=r"another training: window is 3 there and 4 here; epochs is 3 there and 2 he"):
+        train(corpus, other, checkpoints=where)
+    with pytest.raises(InputError, match=r"is of another training: the vocabulary differs; the corpus differs"):
+        train(corpus_of(30_000, seed=1), CONFIG, checkpoints=where)
+    with pytest.raises(InputError, match=r"is of another training: the optimizer differs"):
+        train(corpus, CONFIG, optimizer=optax.adagrad(0.1), checkpoints=where)
+
+
+@pytest.mark.parametrize("damage", ["state", "about"])
+def test_a_damaged_checkpoint_is_named(damage: str, corpus: Corpus, tmp_path: Path) -> None:
+    where = CheckpointConfig(tmp_path, resume=True)
+    train(corpus, CONFIG, checkpoints=where)
+    newest = max(tmp_path.iterdir(), key=lambda path: int(path.name))
+    for path in (newest / damage).rglob("*"):
+        if path.is_file() and path.name != "commit_success.txt":
+            path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(InputError, match=rf"{newest.name}: cannot be read, delete it to resume from the one before"):
+        train(corpus, CONFIG, checkpoints=where)
+
+
+def test_a_folder_that_cannot_be_made(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file/in: cannot hold checkpoints"):
+        train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path / "file" / "in"))
+
+
+def test_resume_needs_a_folder() -> None:
+    with pytest.raises(InputError, match="resume needs the folder"):
+        CheckpointConfig(resume=True)
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from w2v_jax.config import CheckpointConfig
+from w2v_jax.training import loop
+from tests.training.test_checkpoints import CONFIG, EVERY, corpus_of
+
+loop.REPORT_SECONDS = 0.0
+folder = Path(sys.argv[1])
+with open(folder / "steps", "a", buffering=1) as steps:
+    print("start", file=steps)
+
+    def slowly(report, params):
+        print(report.step, file=steps)
+        time.sleep(0.03)
+
+    where = CheckpointConfig(folder / "saved", EVERY, resume=True)
+    trained = loop.train(corpus_of(400_000), CONFIG, checkpoints=where, callbacks=[slowly])
+trained.save(folder / "vectors.bin")
+"""
+
+
+def test_killed_ten_times_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    start = lambda: subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stderr=subprocess.DEVNULL)
+    moment = random.Random(0)
+    kills = 0
+    while kills < KILLS:
+        seen = (tmp_path / "steps").stat().st_size if (tmp_path / "steps").exists() else 0
+        child = start()
+        while child.poll() is None and (
+            not (tmp_path / "steps").exists() or (tmp_path / "steps").stat().st_size <= seen + len("start\n")
+        ):
+            time.sleep(0.01)  # until its first step
+        time.sleep(moment.uniform(0, 0.6))
+        assert child.poll() is None, "it ended before it was killed ten times: give it more to do"
+        child.kill()
+        child.wait()
+        kills += 1
+    assert start().wait() == 0
+    attempts = [
+        [int(line) for line in attempt.split()] for attempt in (tmp_path / "steps").read_text().split("start\n")[1:]
+    ]
+    whole = train(corpus_of(400_000), CONFIG)
+    np.testing.assert_array_equal(type(whole).load(tmp_path / "vectors.bin").vectors, whole.vectors)
+    total = attempts[-1][-1]
+    run = sum(steps[-1] - steps[0] + loop.DISPATCH for steps in attempts if steps)
+    assert run <= total + KILLS * EVERY
+    assert json.dumps(attempts).count(",") > 2 * KILLS
