@@ -222,16 +222,15 @@ def main() -> None:
     print(f"{'':14} {'words/s':>9} {'process':>9} {'memory':>9} analogies   WordSim    SimLex       MEN")
     rows: list[dict[str, Any]] = []
     with open(arguments.out / "training.jsonl", "w", encoding="utf-8") as log:
-        for seed in range(1, arguments.seeds + 1):
-            for system in arguments.systems:
-                if system in ONCE and seed > 1:
-                    continue
-                vectors = arguments.out / f"{system}-{seed}.bin"
-                row = measure(system, str(folded), vectors, seed, arguments.epochs)
-                row |= qualities(vectors, arguments.eval) if arguments.eval else {}
-                rows.append(row)
-                print(json.dumps(row), file=log, flush=True)
-                print(line(f"{system} {seed}", row), flush=True)
+        seeds = range(1, arguments.seeds + 1)
+        runs = [(seed, system) for seed in seeds for system in arguments.systems if system not in ONCE]
+        for seed, system in runs + [(1, system) for system in ONCE if system in arguments.systems]:
+            vectors = arguments.out / f"{system}-{seed}.bin"
+            row = measure(system, str(folded), vectors, seed, arguments.epochs)
+            row |= qualities(vectors, arguments.eval) if arguments.eval else {}
+            rows.append(row)
+            print(json.dumps(row), file=log, flush=True)
+            print(line(f"{system} {seed}", row), flush=True)
     for system, mean in means(rows).items():
         print(line(f"{system} mean", mean))
     ours = means(rows).get("w2v_jax")

@@ -2,15 +2,16 @@
 
 import codecs
 import itertools
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Integer
 
-from ..ahead import map_ahead
 from ..config import TextConfig
 from ..errors import InputError
 
@@ -18,6 +19,10 @@ PIECE_BYTES = 1 << 22  # large enough that most of a piece's words repeat within
 SENTENCES = 1 << 12  # of Python's, in one piece
 LONGEST_WORD = 1 << 20
 BEYOND = "."  # Arrow reads the character after a last space, even where the text has ended
+THREADS = 2  # Arrow works without Python's lock; the third thread, ours, merges what these find
+
+X = TypeVar("X")
+Y = TypeVar("Y")
 
 
 class Piece(NamedTuple):
@@ -42,7 +47,7 @@ def pieces_of_text(file: BinaryIO, config: TextConfig, name: str) -> Iterator[Pi
     >>> [piece.types[i] for i in piece.indices], piece.line_lengths.tolist()
     (['to', 'be', 'or', 'not', 'to', 'be', ''], [3, 3, 1])
     """
-    return map_ahead(lambda text: _split(text, config, name), _whole_words(file, name))
+    return _map_ahead(lambda text: _split(text, config, name), _whole_words(file, name))
 
 
 def pieces_of_sentences(sentences: Iterable[Iterable[str]]) -> Iterator[Piece]:
@@ -99,3 +104,14 @@ def _decode(decoder: codecs.IncrementalDecoder, piece: bytes, done: int, name: s
 
 def _endless_word(name: str) -> InputError:
     return InputError(f"{name}: has a word of over {LONGEST_WORD:,} characters; separate words by spaces")
+
+
+def _map_ahead(function: Callable[[X], Y], items: Iterable[X]) -> Iterator[Y]:
+    """`map` in threads that work at most a few items ahead."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        ahead: deque[Future[Y]] = deque()
+        for item in items:
+            ahead.append(pool.submit(function, item))
+            if len(ahead) > THREADS:
+                yield ahead.popleft().result()
+        yield from (future.result() for future in ahead)

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32, Int64
 
-from ..ahead import map_ahead
 from ..config import TILE, TrainConfig
 from ..frequency import keep_probabilities
 from ..text.corpus import Corpus
@@ -55,7 +54,7 @@ def stream(
     blocks are left out: what they hold is counted, not made.
     """
     texts = _texts(corpus, config, held_out)
-    yield from map_ahead(functools.partial(_fill, corpus, config, blocks), _dispatches(texts, config, blocks, start))
+    yield from (_fill(corpus, config, blocks, parts) for parts in _dispatches(texts, config, blocks, start))
 
 
 class Text(NamedTuple):
@@ -93,7 +92,7 @@ def _texts(corpus: Corpus, config: TrainConfig, held_out: bool) -> Iterator[Text
         kept = lambda chunk: np.take(_with_lines(corpus, config, chunk), np.flatnonzero(stays(chunk)), axis=1)
         return Text(epoch, before, functools.lru_cache(3 * config.block // TILE)(kept))  # places move on slowly
 
-    yield from map_ahead(text, range(1 if held_out else config.epochs))
+    yield from map(text, range(1 if held_out else config.epochs))
 
 
 def _dispatches(
