@@ -28,6 +28,8 @@ import pytest
 from fsspec.compression import zstd
 
 from w2v_jax.cli import main
+from w2v_jax.training import loop
+from w2v_jax.training.checkpoints import Checkpoints
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 
 
@@ -195,6 +197,36 @@ def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> N
     )
     assert last == f"60 vectors in {out}"
     assert KeyedVectors.load(out).vectors.shape == (60, 8)
+
+
+def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "DISPATCH", 2)
+    assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
+    save = Checkpoints.save
+
+    def save_and_stop(*args: Any) -> None:
+        save(*args)
+        monkeypatch.setattr(Checkpoints, "save", save)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    training = "train text.txt --out out.bin --checkpoint-dir saved --checkpoint-every 4 --metrics out.jsonl"
+    stopped = run(f"{training} --resume")
+    assert stopped.status == 130
+    assert re.fullmatch(
+        r"saved: holds no checkpoint yet, starting afresh\n"
+        r"w2v_jax: stopped at step \d+, saved in saved; go on with --resume\n",
+        stopped.err,
+    )
+    assert not Path("out.bin").exists()
+    refused = run(training)
+    assert (refused.status, refused.err.count("\n")) == (1, 1)
+    assert "saved: holds a checkpoint of step" in refused.err
+    resumed = run(f"{training} --resume")
+    assert resumed.status == 0
+    assert re.fullmatch(r"saved: resumed from step \d+\n", resumed.err)
+    assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
+    assert strict_json(Path("out.jsonl").read_text().splitlines()[-1])["words"] == 20_000
 
 
 def test_metrics_are_a_line_of_json_each(run: Run) -> None:

@@ -1,6 +1,8 @@
+from .config import CheckpointConfig as CheckpointConfig
 from .config import TextConfig as TextConfig
 from .config import TrainConfig as TrainConfig
 from .errors import InputError as InputError
+from .errors import Stopped as Stopped
 from .objectives.negative_sampling import negative_sampling_gradients as negative_sampling_gradients
 from .objectives.negative_sampling import negative_sampling_loss as negative_sampling_loss
 from .objectives.softmax import log_probs as log_probs

@@ -120,7 +120,8 @@ def train(
             saved = stack.enter_context(contextlib.closing(Checkpoints(checkpoints, identity(corpus, config, state))))
             state, step, words = saved.restore(state)
             if checkpoints.resume:
-                print(f"resumed from step {step:,}" if step else f"{saved.folder}: no checkpoint yet", file=sys.stderr)
+                found = f"resumed from step {step:,}" if step else "holds no checkpoint yet, starting afresh"
+                print(f"{saved.folder}: {found}", file=sys.stderr)
         stop = stack.enter_context(stop_requests()) if saved else []
         began = time.perf_counter()
         run = _compile(make_train_step(config, vocabulary, optimizer), state, config)

@@ -15,8 +15,8 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
 
     word2vec takes its steps one pair at a time, and each sees what the one before has done. A block
     takes them together: a row that stands in it m times, or a noise row that a tile's centers share,
-    moves by m stale steps at once, and past lr·curvature = 2 such steps grow without end. So each
-    row steps by
+    moves by m stale steps at once, and past lr·curvature = 2 such steps grow without end. (Plain SGD
+    does: `python -m experiments.stability_sweep TEXT --plain`.) So each row steps by
 
         min(lr, 1 / curvature)
 
