@@ -36,7 +36,8 @@ from w2v_jax.files import reading, writing
 
 def train_ours(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
     """Encode into an empty cache, train, save."""
-    corpus = w2v.Corpus.from_file(text, cache=vectors.with_suffix(".cache"))
+    with tempfile.TemporaryDirectory(dir=vectors.parent) as cache:
+        corpus = w2v.Corpus.from_file(text, cache=cache)
     reports: list[w2v.Report] = []
     config = w2v.TrainConfig(seed=seed, epochs=epochs)
     trained = w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)])

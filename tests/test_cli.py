@@ -201,6 +201,7 @@ def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> N
 
 def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "DISPATCH", 2)
+    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
     assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
     save = Checkpoints.save
 
@@ -226,7 +227,9 @@ def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.Mo
     assert resumed.status == 0
     assert re.fullmatch(r"saved: resumed from step \d+\n", resumed.err)
     assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
-    assert strict_json(Path("out.jsonl").read_text().splitlines()[-1])["words"] == 20_000
+    reports = [strict_json(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert reports[-1]["words"] == 20_000
+    assert [report["resumed"] for report in (reports[0], reports[-1])] == [False, True]
 
 
 def test_metrics_are_a_line_of_json_each(run: Run) -> None:
@@ -242,6 +245,7 @@ def test_metrics_are_a_line_of_json_each(run: Run) -> None:
         "seconds",
         "compile_seconds",
         "words_per_second",
+        "resumed",
     }
     assert all(report.keys() == keys for report in reports)
     assert reports[-1]["words"] == 60_000

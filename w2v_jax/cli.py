@@ -1,6 +1,7 @@
 """The command line: arguments in, one line for each thing that went wrong; the work is done elsewhere."""
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -40,8 +41,9 @@ def train(
     from .files import check_writable
     from .vectors.formats import check_ending
 
-    for one, other in ((out, corpus), (metrics, corpus), (metrics, out)):
-        if one and Path(one).resolve() == Path(other).resolve():
+    written = [path for path in (out, metrics, checkpoints.checkpoint_dir) if path]
+    for one, other in itertools.combinations([*written, Path(corpus)], 2):
+        if one.resolve() == other.resolve():
             raise InputError(f"{one}: would overwrite another file of this command; choose another name")
     check_ending(out)
     check_writable(out)
@@ -68,7 +70,7 @@ def train(
 
         def record(report: Report, params: Params) -> None:
             if metrics and not reports:  # not before: a training that is refused leaves the old file alone
-                mode = "a" if checkpoints.resume else "w"
+                mode = "a" if report.resumed else "w"
                 writers.append(write_json_lines(stack.enter_context(open(metrics, mode, encoding="utf-8"))))
             reports.append(report)
             for write in writers:
@@ -83,8 +85,8 @@ def train(
         last = reports[-1]
         held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
         print(
-            f"{last.words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s) after "
-            f"{last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"
+            f"{last.words_per_second * last.seconds:,.0f} words in {last.seconds:.1f} s "
+            f"({last.words_per_second:,.0f} words/s) after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"
         )
     print(f"{len(vectors):,} vectors in {out}")
 

@@ -81,7 +81,10 @@ def test_checkpoints_change_nothing_and_old_ones_go(corpus: Corpus, tmp_path: Pa
 def test_a_finished_training_resumes_to_its_end(corpus: Corpus, tmp_path: Path) -> None:
     where = CheckpointConfig(tmp_path, resume=True)
     done = train(corpus, CONFIG, checkpoints=where)
-    np.testing.assert_array_equal(train(corpus, CONFIG, checkpoints=where).vectors, done.vectors)
+    seen: list[Report] = []
+    again = train(corpus, CONFIG, checkpoints=where, callbacks=[lambda report, _: seen.append(report)])
+    np.testing.assert_array_equal(again.vectors, done.vectors)
+    assert seen == []  # nothing was trained again
 
 
 def test_a_folder_with_checkpoints_is_not_written_over(corpus: Corpus, tmp_path: Path) -> None:
@@ -116,8 +119,18 @@ def test_a_damaged_checkpoint_is_named(damage: str, corpus: Corpus, tmp_path: Pa
 
 def test_a_folder_that_cannot_be_made(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file/in: cannot hold checkpoints"):
-        train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path / "file" / "in"))
+    for folder in ("file", "file/in"):
+        with pytest.raises(InputError, match=f"{folder}: cannot hold checkpoints"):
+            train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path / folder))
+
+
+def test_a_checkpoint_that_cannot_be_written(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **named: object) -> None:
+        raise ValueError("no space")
+
+    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
+    with pytest.raises(InputError, match="a checkpoint cannot be written: no space"):
+        train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path))
 
 
 def test_resume_needs_a_folder() -> None:

@@ -11,7 +11,7 @@ from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.training.loop import Report, default_optimizer, train
 from w2v_jax.training.rows import ParamRows, Rows, apply_rows
-from w2v_jax.training.sgd import SLOTS, bounded_sgd, total_curvature
+from w2v_jax.training.sgd import bounded_sgd, total_curvature
 
 
 def moved(rows: Rows, lr: float) -> jax.Array:
@@ -35,9 +35,19 @@ def test_a_row_goes_no_further_than_its_curvature_allows() -> None:
     np.testing.assert_allclose(moved(rows, 0.01)[3], 0.4, rtol=1e-6)
 
 
-def test_curvature_meets_where_ids_are_equal() -> None:
-    rows = Rows(jnp.array([5, 7, 5, 5 + SLOTS], jnp.int32), jnp.zeros((4, 1)), jnp.array([1.0, 2.0, 3.0, 4.0]))
-    np.testing.assert_array_equal(total_curvature(rows), [8, 2, 8, 8])  # the last by chance, on the safe side
+def test_curvature_is_summed_over_the_places_of_an_id() -> None:
+    ids = jnp.array([5, 7, 5, 5 + (1 << 16), 5], jnp.int32)
+    rows = Rows(ids, jnp.zeros((5, 1)), jnp.array([1.0, 2.0, 3.0, 4.0, 5.0]))
+    for step in range(5):
+        np.testing.assert_array_equal(total_curvature(rows, jnp.int32(step))[:2], [9, 2])
+
+
+def test_which_ids_share_a_slot_changes_with_the_step() -> None:
+    ids = jnp.arange(300_000, dtype=jnp.int32)[:: 1 << 10]
+    rows = Rows(ids, jnp.zeros((len(ids), 1)), jnp.ones(len(ids)))
+    shared = [np.asarray(total_curvature(rows, jnp.int32(step))) > 1 for step in range(20)]
+    assert not np.logical_and.reduce(shared).any()
+    assert np.mean(shared) < 0.05
 
 
 @pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax"])

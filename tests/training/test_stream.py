@@ -117,7 +117,7 @@ def test_the_stream_is_a_function_of_the_seed(other: dict[str, int]) -> None:
 @pytest.mark.parametrize("window", [1, 5, 40])
 @pytest.mark.parametrize("held_out", [0.0, 0.3])
 def test_started_anywhere_the_stream_is_the_same(corpus: Corpus, window: int, held_out: float) -> None:
-    config = TrainConfig(sample=0.02, epochs=3, window=window, block=32, held_out=held_out)
+    config = TrainConfig(sample=0.02, epochs=3, window=window, block=128, held_out=held_out)
     whole = list(stream(corpus, config, blocks=1))
     for start in range(0, len(whole) + 1, 3):
         rest = list(itertools.islice(stream(corpus, config, blocks=1, start=start), 2))
@@ -125,6 +125,16 @@ def test_started_anywhere_the_stream_is_the_same(corpus: Corpus, window: int, he
         for some, expected in zip(rest, whole[start:], strict=False):
             np.testing.assert_array_equal(some.blocks, expected.blocks)
             assert some.words == expected.words
+
+
+def test_each_tile_of_a_block_is_from_another_place() -> None:
+    corpus = Corpus.from_sentences([[f"{i:04d}" for i in range(3000)]], TextConfig(min_count=1))
+    config = TrainConfig(sample=0.0, epochs=1, window=2, block=4 * TILE)
+    n, places = -(-3000 // TILE), 4
+    for b, some in enumerate(stream(corpus, config, blocks=1)):
+        for place, tile in enumerate(some.blocks.tokens[0]):
+            first = (place * -(-n // places) + b) * TILE
+            assert tile[2] == (first if first < 3000 else len(corpus.vocabulary))
 
 
 def test_epochs_drop_other_tokens() -> None:

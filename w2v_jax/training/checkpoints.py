@@ -9,7 +9,9 @@ until all is there, and deletes what is old.
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,19 +22,24 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from ..config import CheckpointConfig, TrainConfig
+from ..config import TILE, CheckpointConfig, TrainConfig
 from ..errors import InputError
 from ..text.corpus import Corpus
 from .state import TrainState
+from .stream import CHUNK, STRETCH
 
 DIGESTS = ("vocabulary", "corpus", "optimizer")  # parts of an identity that nobody would read
 KEPT = 2  # so that there is a whole one while another is written, and one to fall back on
 
 
 def identity(corpus: Corpus, config: TrainConfig, state: TrainState) -> dict[str, Any]:
-    """What two trainings must share for one to go on where the other stopped."""
+    """What two trainings must share for one to go on where the other stopped.
+
+    An optimizer is known by its state's shapes; that its numbers are the same is the caller's to see to.
+    """
     vocabulary = corpus.vocabulary
     return {
+        "format": [TILE, CHUNK, STRETCH],
         **dataclasses.asdict(config),
         "vocabulary": _sha256("\n".join(vocabulary.words).encode(), vocabulary.counts),
         "corpus": _sha256(corpus.ids, corpus.line_ends),
@@ -50,7 +57,11 @@ class Checkpoints:
     def __init__(self, config: CheckpointConfig, identity: dict[str, Any]) -> None:
         self.folder, self.every, self.identity = Path(config.checkpoint_dir or ""), config.checkpoint_every, identity
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax prints there what it raises too
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):  # found out now, not when there is something to lose
+                pass
             self.orbax = ocp.CheckpointManager(self.folder.absolute(), options=options)
             self.latest = self.orbax.latest_step()
         except (OSError, ValueError) as error:
@@ -76,7 +87,9 @@ class Checkpoints:
                 raise InputError(f"{at}: is of another training: {said}")
             target = jax.tree.map(np.asarray, fresh)
             saved = self.orbax.restore(self.latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except InputError:
+            raise
+        except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
             raise InputError(f"{at}: cannot be read, delete it to resume from the one before: {error}") from error
         return jax.device_put(saved.state), self.latest, words
 
@@ -86,15 +99,21 @@ class Checkpoints:
         copy = jax.tree.map(lambda leaf: np.array(leaf), state)
         about = {"training": self.identity, "words": words}
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), about=ocp.args.JsonSave(about))
-        try:
+        with self._writing():
             self.orbax.save(step, args=args)
-        except OSError as error:
-            raise InputError(f"{self.folder}: step {step:,} cannot be saved: {error}") from error
         self.latest = step
 
     def close(self) -> None:
         """Wait until all is written."""
-        self.orbax.close()
+        with self._writing():
+            self.orbax.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of any kind, and perhaps of the checkpoint before: it is written in the background
+            raise InputError(f"{self.folder}: a checkpoint cannot be written: {error}") from error
 
 
 @contextlib.contextmanager
@@ -109,7 +128,8 @@ def stop_requests() -> Iterator[list[int]]:
         received.append(number)
         signal.signal(number, before[signal.Signals(number)])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
     for number in before:
         signal.signal(number, note)
     try:

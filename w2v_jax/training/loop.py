@@ -67,6 +67,8 @@ class Report(NamedTuple):
     """What compiling the step took."""
     words_per_second: float
     """Tokens of the corpus that this process read, over `seconds`."""
+    resumed: bool
+    """Whether this process went on from a checkpoint."""
 
 
 Callback = Callable[[Report, Params], None]
@@ -138,9 +140,10 @@ def train(
                 tally = tally.add(jax.device_get(waiting))  # while the device is at the next ones
             waiting = metrics
             before, step, words, epoch = step, step + some.filled, some.words, words // len(corpus.ids)
-            if saved and (stop or step // saved.every > before // saved.every):
+            stopping = bool(stop)
+            if saved and (stopping or step // saved.every > before // saved.every):
                 saved.save(state, step, words)
-            if saved and stop:
+            if saved and stopping:
                 saved.close()
                 raise Stopped(f"stopped at step {step:,}, saved in {saved.folder}; go on with --resume", stop[0])
             now = time.perf_counter()
@@ -156,7 +159,7 @@ def train(
                 step=step, words=words, epoch=words / len(corpus.ids), loss=tally.mean, targets=tally.targets,
                 held_out_loss=held_out_loss(state.params) if held_out_loss and ended else None,
                 seconds=now - started, compile_seconds=compile_seconds,
-                words_per_second=(words - resumed_at) / (now - started),
+                words_per_second=(words - resumed_at) / (now - started), resumed=resumed_at > 0,
             )  # fmt: skip
             bar.update(words - bar.n)
             bar.set_postfix(loss=f"{report.loss:.4f}")

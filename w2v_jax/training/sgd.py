@@ -2,12 +2,13 @@
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..params import Params
 from .rows import ParamRows, Rows, RowSparse
 
-SLOTS = 1 << 14
+SLOT_BITS = 16
+MIX = 0x9E3779B1  # odd, its bits without a pattern: 2³² over the golden ratio
 
 
 def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
@@ -36,7 +37,7 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
         lr = jnp.asarray(schedule(state.count), jnp.float32)
 
         def step(rows: Rows) -> Rows:
-            size = lr / jnp.maximum(1, lr * total_curvature(rows))
+            size = lr / jnp.maximum(1, lr * total_curvature(rows, state.count))
             return rows._replace(values=-size[:, None] * rows.values)
 
         return ParamRows(*map(step, updates)), optax.ScaleByScheduleState(state.count + 1)
@@ -44,11 +45,13 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
     return RowSparse(init, update)
 
 
-def total_curvature(rows: Rows) -> Float[Array, " N"]:
+def total_curvature(rows: Rows, step: Int[Array, ""]) -> Float[Array, " N"]:
     """For each place, the curvature summed over all places of its id.
 
-    Ids meet in 2¹⁴ slots, not V: two that share one are both held to their sum, which is on the
-    safe side and rare, and the cost does not grow with the vocabulary.
+    Ids meet in 2¹⁶ slots, not V, so that the cost does not grow with the vocabulary. Two that share
+    one are both held to their sum, which is on the safe side; which two those are changes with the
+    step (multiplicative hashing), so that no rare word always shares a frequent one's slot.
     """
-    slot = rows.ids % SLOTS
-    return jnp.zeros(SLOTS, rows.curvature.dtype).at[slot].add(rows.curvature)[slot]
+    odd = jnp.uint32(MIX) * (2 * step.astype(jnp.uint32) + 1)
+    slot = (rows.ids.astype(jnp.uint32) * odd) >> (32 - SLOT_BITS)
+    return jnp.zeros(1 << SLOT_BITS, rows.curvature.dtype).at[slot].add(rows.curvature)[slot]

@@ -77,11 +77,12 @@ def _negative_sampling(
     that many draws of its own.
     """
     # A tile beyond the text touches no row, not even with a gradient of zero: momentum would move it.
-    noise = jnp.where((block.lines >= 0).any(1, keepdims=True), noise, len(params.outside))
+    has_center = (_centers(block.lines, config) >= 0).any(1, keepdims=True)
+    noise = jnp.where(has_center, noise, len(params.outside))
     # One gather a table, and one scatter: XLA's CPU copies the whole table for a second.
     candidates = jnp.concatenate([block.tokens, noise], axis=1)
     lines = jnp.pad(block.lines, ((0, 0), (0, config.noise)))  # noise stands beyond every window
-    centers = _centers(block, config)
+    centers = _centers(block.tokens, config)
     h, rows = take(params.center, centers), take(params.outside, candidates)
 
     outside_weight = jax.vmap(functools.partial(context_weights, window=config.window))(lines)
@@ -104,7 +105,7 @@ def _negative_sampling(
 
 def _naive_softmax(params: Params, block: Block, config: TrainConfig) -> tuple[Metrics, ParamRows]:
     """Each center against the whole vocabulary: Equation 4 for every pair, Equation 8 for every center."""
-    centers, vocab_size = _centers(block, config).ravel(), len(params.outside)
+    centers, vocab_size = _centers(block.tokens, config).ravel(), len(params.outside)
     h = take(params.center, centers)
     weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
     count = lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop")
@@ -121,6 +122,6 @@ def _naive_softmax(params: Params, block: Block, config: TrainConfig) -> tuple[M
     return Metrics(loss.sum(), targets), gradient
 
 
-def _centers(block: Block, config: TrainConfig) -> Int[Array, "G S"]:
-    """The tokens of each tile, without its halo."""
-    return block.tokens[:, config.window : config.window + TILE]
+def _centers(part: Int[Array, "G C"], config: TrainConfig) -> Int[Array, "G S"]:
+    """The tokens, or lines, of each tile without its halo."""
+    return part[:, config.window : config.window + TILE]

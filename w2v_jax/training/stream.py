@@ -10,6 +10,7 @@ from one place, or with tiles in random order, SimLex-999 and the analogies come
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ def expected_steps(corpus: Corpus, config: TrainConfig) -> int:
     """How many blocks the training stream is expected to fill; its true number differs by chance, and little."""
     counts = corpus.vocabulary.counts
     kept = (counts * keep_probabilities(counts, config.sample)).sum()
-    return max(1, round(config.epochs * (1 - config.held_out) * float(kept) / config.block))
+    return config.epochs * max(1, math.ceil((1 - config.held_out) * float(kept) / config.block))
 
 
 def stream(
