@@ -84,9 +84,10 @@ def train(
     if reports:  # none where the last checkpoint was of the end
         last = reports[-1]
         held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
+        words = round(last.words_per_second * last.seconds)
         print(
-            f"{last.words_per_second * last.seconds:,.0f} words in {last.seconds:.1f} s "
-            f"({last.words_per_second:,.0f} words/s) after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"
+            f"{words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s) after "
+            f"{last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"
         )
     print(f"{len(vectors):,} vectors in {out}")
 
