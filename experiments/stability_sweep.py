@@ -6,7 +6,7 @@ Trains on the first words of TEXT at every combination of T, K, lr and D and pri
 the last tenth of the steps, with the largest number in either table. With --plain, the same by SGD
 without the bound (`optax.sgd`), to see what the bound is for. OUT/stability.png draws the losses.
 
-Time: 6 minutes on 2 cores of an AMD EPYC. Expected: experiments/BENCHMARKS.md.
+Time: 3 minutes on 2 cores of an AMD EPYC. Expected: experiments/BENCHMARKS.md.
 """
 
 import argparse
@@ -58,6 +58,8 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
             line = [row for row in rows if (row["dim"], row["block"], row["noise"]) == (dim, block, noise)]
             panel.plot([row["lr"] for row in line], [row["loss"] for row in line], "o-", label=f"T {block}, K {noise}")
         panel.set(title=f"D {dim}", xlabel="learning rate", xscale="log")
+        panel.set_xticks(SWEEP["lr"], list(map(str, SWEEP["lr"])))
+        panel.set_xticks([], minor=True)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("loss, nats a target")
     panels[-1].legend(fontsize=8)
