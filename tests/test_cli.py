@@ -411,7 +411,7 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --window 0", "window is 0; it must be"),
         ("text.txt --window 1000000000000", "window is 1000000000000; it must be"),
         ("text.txt --epochs 0", "epochs is 0; it must be"),
-        ("text.txt --block 100", "block is 100; it must be a multiple of 32"),
+        ("text.txt --block 100", "block is 100; it must be a multiple of 16"),
         ("text.txt --held-out 1", "held_out is 1.0; it must be"),
         ("text.txt --min-count 0", "min_count is 0; it must be"),
         ("text.txt --negative 10000000000000000000000000000000000000", "the loss is (nan|inf)|negative is"),

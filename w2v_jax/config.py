@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from .errors import InputError
 
-TILE = 32  # consecutive tokens that meet in one matrix product (S)
+TILE = 16  # consecutive tokens that meet in one matrix product (S)
 
 Objective = Literal["negative-sampling", "naive-softmax"]
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
@@ -68,9 +68,9 @@ class TrainConfig:
     objective: Objective = "negative-sampling"
     """naive-softmax scores every word of the vocabulary for every center: exact, and slow."""
     block: int = 1024
-    """Tokens that a step trains on (T), a multiple of 32."""
+    """Tokens that a step trains on (T), a multiple of 16."""
     noise: int = 32
-    """Noise words that 32 consecutive tokens draw and share (K)."""
+    """Noise words that 16 consecutive tokens draw and share (K)."""
     held_out: float = 0.0
     """Share of the corpus kept from training, to report its loss beside the training loss."""
 
