@@ -22,7 +22,7 @@ from matplotlib import pyplot as plt
 
 import w2v_jax as w2v
 from w2v_jax.files import reading, writing
-from w2v_jax.training import loop
+from w2v_jax.training import reports as training_reports
 
 SWEEP = {"block": (256, 1024, 4096), "noise": (4, 32), "lr": (0.025, 0.1, 0.5), "dim": (25, 100, 300)}
 
@@ -39,7 +39,7 @@ def last_loss(corpus: w2v.Corpus, config: w2v.TrainConfig, plain: bool) -> tuple
     reports: list[w2v.Report] = []
     schedule = optax.linear_schedule(config.lr, config.lr * 1e-4, w2v.expected_steps(corpus, config))
     optimizer = optax.sgd(schedule) if plain else None
-    loop.REPORT_SECONDS = 0.0  # so that the last tenth is one
+    training_reports.REPORT_SECONDS = 0.0  # so that the last tenth is one
     try:
         trained = w2v.train(corpus, config, optimizer=optimizer, callbacks=[lambda report, _: reports.append(report)])
     except FloatingPointError:

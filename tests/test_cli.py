@@ -201,7 +201,7 @@ def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> N
 
 def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "DISPATCH", 2)
-    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
     save = Checkpoints.save
 

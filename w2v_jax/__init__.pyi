@@ -12,8 +12,8 @@ from .params import Params as Params
 from .params import init_params as init_params
 from .text.corpus import Corpus as Corpus
 from .text.vocabulary import Vocabulary as Vocabulary
-from .training.loop import Report as Report
 from .training.loop import train as train
+from .training.reports import Report as Report
 from .training.rows import row_sparse as row_sparse
 from .training.state import TrainState as TrainState
 from .training.state import init_state as init_state

@@ -62,8 +62,9 @@ def train(
         from jax.errors import JaxRuntimeError
 
         from .params import Params
-        from .training.loop import Callback, Report, train
+        from .training.loop import train
         from .training.metrics import write_json_lines
+        from .training.reports import Callback, Report
 
         reports: list[Report] = []
         writers: list[Callback] = []

@@ -17,8 +17,9 @@ from w2v_jax.config import CheckpointConfig, TextConfig, TrainConfig
 from w2v_jax.errors import InputError, Stopped
 from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training import loop
-from w2v_jax.training.loop import Report, train
+from w2v_jax.training import loop, reports
+from w2v_jax.training.loop import train
+from w2v_jax.training.reports import Callback, Report
 
 CONFIG = TrainConfig(dim=8, window=3, sample=0.01, epochs=3, block=64, noise=8)
 KILLS, EVERY = 10, 256
@@ -36,10 +37,10 @@ def corpus() -> Corpus:
 
 @pytest.fixture(autouse=True)
 def report_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
 
 
-def stop_at(step: int, number: int = signal.SIGTERM) -> loop.Callback:
+def stop_at(step: int, number: int = signal.SIGTERM) -> Callback:
     """Ask this process to stop, once, when training has come to a step."""
 
     def callback(report: Report, params: Params) -> None:
@@ -142,10 +143,10 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from w2v_jax.config import CheckpointConfig
-from w2v_jax.training import loop
+from w2v_jax.training import loop, reports
 from tests.training.test_checkpoints import CONFIG, EVERY, corpus_of
 
-loop.REPORT_SECONDS = 0.0
+reports.REPORT_SECONDS = 0.0
 folder = Path(sys.argv[1])
 with open(folder / "steps", "a", buffering=1) as steps:
     print("start", file=steps)

@@ -18,9 +18,10 @@ from w2v_jax.errors import InputError
 from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.training import loop
-from w2v_jax.training.loop import Report, Tally, default_optimizer, make_held_out_loss, train
+from w2v_jax.training.loop import default_optimizer, make_held_out_loss, train
+from w2v_jax.training.reports import Report, Tally
 from w2v_jax.training.state import init_state
-from w2v_jax.training.step import Metrics, make_gradients, make_train_step
+from w2v_jax.training.step import make_gradients, make_train_step
 from w2v_jax.training.stream import stream
 from w2v_jax.vectors.pictures import principal_axes
 
@@ -100,22 +101,6 @@ def test_a_loop_of_ones_own_gives_the_same_vectors(corpus: Corpus) -> None:
     np.testing.assert_allclose(state.params.center, train(corpus, CONFIG).vectors, rtol=1e-3, atol=1e-4)
 
 
-def test_the_mean_loss_does_not_drift_over_a_billion_targets() -> None:
-    per_block = Metrics(np.full(1_000, 1536 * 2.3456789, np.float32), np.full(1_000, 1536, np.float32))  # type: ignore[arg-type]
-    tally, drifting = Tally(), np.float32(0)
-    for _ in itertools.repeat(None, 660):
-        tally = tally.add(per_block)
-        drifting = np.add.accumulate(np.append(drifting, per_block.loss), dtype=np.float32)[-1]
-    assert tally.targets > 10**9
-    assert abs(tally.mean / 2.3456789 - 1) < 1e-7
-    assert abs(drifting / tally.targets / 2.3456789 - 1) > 1e-4  # what a float32 sum would say
-
-
-def test_targets_are_counted_beyond_32_bits() -> None:
-    many = Metrics(np.ones(1, np.float32), np.full(3, 2**31, np.float32))  # type: ignore[arg-type]
-    assert Tally().add(many).targets == 3 * 2**31
-
-
 def test_held_out_loss_is_the_same_at_every_call_and_moves_nothing(corpus: Corpus) -> None:
     config = TrainConfig(**{**CONFIG.__dict__, "held_out": 0.1})
     state = init_state(config, corpus.vocabulary, optax.sgd(0.1))
@@ -144,7 +129,7 @@ def test_nothing_to_learn(sentences: list[list[str]], message: str) -> None:
 def test_each_report_is_of_its_own_stretch_and_its_own_parameters(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     seen: list[tuple[Report, np.ndarray]] = []
 
     def look(report: Report, params: Params) -> None:
@@ -182,16 +167,6 @@ def test_held_out_loss_is_of_the_held_out_text() -> None:
             gradients(params, jax.tree.map(lambda part: jnp.asarray(part[0]), some.blocks), jnp.int32(i))[0]
         )
     assert make_held_out_loss(corpus, config)(params) == pytest.approx(tally.mean, rel=1e-5)
-
-
-def test_lines_of_one_word_report_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "REPORT_SECONDS", 0.0)
-    corpus = Corpus.from_sentences([["a", "b"] * 20] + [["a"]] * 40_000)
-    reports: list[Report] = []
-    config = TrainConfig(dim=4, sample=0.0, epochs=1)
-    train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
-    assert reports
-    assert all(np.isfinite(report.loss) and report.targets for report in reports)
 
 
 @pytest.mark.parametrize("objective", ["naive-softmax", "negative-sampling"])

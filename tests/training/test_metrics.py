@@ -6,8 +6,8 @@ import json
 import jax
 
 from w2v_jax.params import init_params
-from w2v_jax.training.loop import Report
 from w2v_jax.training.metrics import write_json_lines
+from w2v_jax.training.reports import Report
 
 
 def test_a_report_is_a_line() -> None:

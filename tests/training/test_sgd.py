@@ -9,7 +9,8 @@ import pytest
 from w2v_jax.config import TextConfig, TrainConfig
 from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training.loop import Report, default_optimizer, train
+from w2v_jax.training.loop import default_optimizer, train
+from w2v_jax.training.reports import Report
 from w2v_jax.training.rows import ParamRows, Rows, apply_rows
 from w2v_jax.training.sgd import bounded_sgd, total_curvature
 

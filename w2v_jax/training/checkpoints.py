@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import logging
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from ..config import TILE, CheckpointConfig, TrainConfig
-from ..errors import InputError
+from ..errors import InputError, Stopped
 from ..text.corpus import Corpus
 from .state import TrainState
 from .stream import CHUNK, STRETCH
@@ -48,7 +49,7 @@ def identity(corpus: Corpus, config: TrainConfig, state: TrainState) -> dict[str
 
 
 class Checkpoints:
-    """The folder of one training's checkpoints, open.
+    """The folder of one training's checkpoints, open; SIGINT and SIGTERM wait meanwhile for the next `save_if_due`.
 
     Raises:
       InputError: the folder cannot be used, or holds checkpoints and `resume` was not asked for.
@@ -56,6 +57,7 @@ class Checkpoints:
 
     def __init__(self, config: CheckpointConfig, identity: dict[str, Any]) -> None:
         self.folder, self.every, self.identity = Path(config.checkpoint_dir or ""), config.checkpoint_every, identity
+        self.resume, self.stack = config.resume, contextlib.ExitStack()
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax prints there what it raises too
         try:
@@ -70,13 +72,25 @@ class Checkpoints:
             raise InputError(f"{self.folder}: holds a checkpoint of step {self.latest:,}; "
                              "resume from it (--resume), or name another folder")  # fmt: skip
 
+    def __enter__(self) -> "Checkpoints":
+        self.signals = self.stack.enter_context(stop_requests())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Wait until all is written."""
+        with self.stack, self._writing():
+            self.orbax.close()
+
     def restore(self, fresh: TrainState) -> tuple[TrainState, int, int]:
         """The last state saved, with its step and the words read by then; the fresh state where there is none.
+
+        Where `resume` was asked for, says on standard error which of the two it is.
 
         Raises:
           InputError: the checkpoint is of another training, or damaged.
         """
         if self.latest is None:
+            self._say("holds no checkpoint yet, starting afresh")
             return fresh, 0, 0
         at = self.folder / str(self.latest)
         try:
@@ -91,10 +105,26 @@ class Checkpoints:
             raise
         except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
             raise InputError(f"{at}: cannot be read, delete it to resume from the one before: {error}") from error
+        self._say(f"resumed from step {self.latest:,}")
         return jax.device_put(saved.state), self.latest, words
 
+    def save_if_due(self, state: TrainState, step: int, words: int) -> None:
+        """Save where an interval has ended, or a signal has come.
+
+        Raises:
+          Stopped: a signal came, and where training stands has been saved.
+        """
+        if self.signals or step // self.every > (self.latest or 0) // self.every:
+            self.save(state, step, words)
+        if self.signals:
+            with self._writing():
+                self.orbax.wait_until_finished()
+            raise Stopped(f"stopped at step {step:,}, saved in {self.folder}; go on with --resume", self.signals[0])
+
     def save(self, state: TrainState, step: int, words: int) -> None:
-        """Begin to write a checkpoint; it replaces older ones when it is whole."""
+        """Begin to write a checkpoint, unless the last one is of this step; it replaces older ones when it is whole."""
+        if self.latest == step:
+            return
         # A copy, because the next step takes the state's buffers while Orbax is still writing.
         copy = jax.tree.map(lambda leaf: np.array(leaf), state)
         about = {"training": self.identity, "words": words}
@@ -103,10 +133,9 @@ class Checkpoints:
             self.orbax.save(step, args=args)
         self.latest = step
 
-    def close(self) -> None:
-        """Wait until all is written."""
-        with self._writing():
-            self.orbax.close()
+    def _say(self, found: str) -> None:
+        if self.resume:
+            print(f"{self.folder}: {found}", file=sys.stderr)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from ..params import Params
-from .loop import Callback, Report
+from .reports import Callback, Report
 
 
 def write_json_lines(file: Any) -> Callback:

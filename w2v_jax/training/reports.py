@@ -1,0 +1,105 @@
+"""What training tells of itself while it runs: to a progress bar, and to whoever asked."""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from ..params import Params
+from .step import Metrics
+
+REPORT_SECONDS = 0.5
+
+
+class Tally(NamedTuple):
+    """A loss added up over any number of targets, in float64, so that it cannot drift."""
+
+    loss: float = 0.0
+    targets: float = 0.0
+
+    def add(self, metrics: Metrics) -> "Tally":
+        """With some steps' metrics, on the host."""
+        sums = (float(np.asarray(part).sum(dtype=np.float64)) for part in metrics)
+        return Tally(*(have + more for have, more in zip(self, sums, strict=True)))
+
+    @property
+    def mean(self) -> float:
+        """Loss per target; not a number where there was none."""
+        return self.loss / self.targets if self.targets else math.nan
+
+
+class Report(NamedTuple):
+    """How training stands."""
+
+    step: int
+    words: int
+    """Tokens of the corpus read so far, epoch upon epoch."""
+    epoch: float
+    loss: float
+    """Mean loss per target, in nats, since the last report."""
+    targets: float
+    """(center, outside) pairs since the last report, each as often as it is expected."""
+    held_out_loss: float | None
+    """Mean loss per target on the held-out text; where an epoch has ended, if any text is held out."""
+    seconds: float
+    """Since this process began its first step; compilation is not counted."""
+    compile_seconds: float
+    """What compiling the step took."""
+    words_per_second: float
+    """Tokens of the corpus that this process read, over `seconds`."""
+    resumed: bool
+    """Whether this process went on from a checkpoint."""
+
+
+Callback = Callable[[Report, Params], None]
+"""Called with each report and the parameters, whose buffers the next step takes: copy what you keep."""
+
+
+class Reports:
+    """The reports of one process: adds up what its steps tell, and passes it on twice a second and where an epoch ends.
+
+    Raises (from add):
+      FloatingPointError: the loss is no longer a number.
+    """
+
+    def __init__(
+        self, bar: "tqdm[Any]", callbacks: Iterable[Callback], held_out_loss: Callable[[Params], float | None] | None,
+        *, words_an_epoch: int, read_before: int, compile_seconds: float,
+    ) -> None:  # fmt: skip
+        self.bar, self.callbacks, self.held_out_loss = bar, tuple(callbacks), held_out_loss
+        self.words_an_epoch, self.read_before, self.compile_seconds = words_an_epoch, read_before, compile_seconds
+        self.words, self.any_target = read_before, read_before > 0
+        self.tally = Tally()
+        self.waiting: Metrics | None = None  # those of the dispatch that may still run
+        self.started = self.reported = time.perf_counter()
+
+    def add(self, metrics: Metrics, step: int, words: int, params: Params) -> None:
+        """Take in a dispatch's metrics, up to this step; `words` of the corpus have been read by now."""
+        if self.waiting is not None:
+            self.tally = self.tally.add(jax.device_get(self.waiting))  # while the device is at the next ones
+        self.waiting = metrics
+        ended = words // self.words_an_epoch > self.words // self.words_an_epoch
+        self.words, now = words, time.perf_counter()
+        if now - self.reported < REPORT_SECONDS and not ended:
+            return
+        self.tally, self.waiting = self.tally.add(jax.device_get(metrics)), None
+        if not math.isfinite(self.tally.loss):
+            raise FloatingPointError(f"the loss is {self.tally.loss} by step {step:,}; lower the learning rate")
+        if not self.tally.targets:
+            return
+        report = Report(
+            step=step, words=words, epoch=words / self.words_an_epoch,
+            loss=self.tally.mean, targets=self.tally.targets,
+            held_out_loss=self.held_out_loss(params) if self.held_out_loss and ended else None,
+            seconds=now - self.started, compile_seconds=self.compile_seconds,
+            words_per_second=(words - self.read_before) / (now - self.started), resumed=self.read_before > 0,
+        )  # fmt: skip
+        self.bar.update(words - self.bar.n)
+        self.bar.set_postfix(loss=f"{report.loss:.4f}")
+        for callback in self.callbacks:
+            callback(report, params)
+        self.any_target, self.reported, self.tally = True, now, Tally()
