@@ -9,7 +9,8 @@ one endless line gensim reads 40,000 words and stops. A gensim run that trained 
 the words is void. The peers (`pip install -e .[bench]`) that are not installed are left out, and
 `--systems` names those to run; fastText and word2vec.c run with the first seed alone.
 
-Words/s are of the training itself; the process is all of it, with reading, compiling and saving.
+Words/s are of the training itself; the process is all of it, with reading, compiling and saving. The
+rate at which text is read is that of the pass before training: ours writes ids, the others count words.
 Prints a table; OUT/training.jsonl holds the same for machines, OUT/training.png shows it.
 
 Time: 40 minutes for 17 million words and 3 seeds on 2 cores. Expected: experiments/BENCHMARKS.md.
@@ -36,14 +37,17 @@ from w2v_jax.files import reading, writing
 
 def train_ours(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
     """Encode into an empty cache, train, save."""
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=vectors.parent) as cache:
         corpus = w2v.Corpus.from_file(text, cache=cache)
+    read = time.perf_counter() - started
     reports: list[w2v.Report] = []
     config = w2v.TrainConfig(seed=seed, epochs=epochs)
     trained = w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
     trained.save(vectors)
     last = reports[-1]
-    return {"train_seconds": last.seconds, "words": last.words, "compile_seconds": last.compile_seconds}
+    times = {"train_seconds": last.seconds, "compile_seconds": last.compile_seconds, "read_seconds": read}
+    return {"words": last.words, **times}
 
 
 def train_gensim(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
@@ -51,6 +55,7 @@ def train_gensim(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, 
     from gensim.models import Word2Vec
 
     model = Word2Vec(vector_size=100, window=5, min_count=5, sample=1e-3, negative=5, sg=1, workers=2, seed=seed)
+    before = time.perf_counter()
     model.build_vocab(corpus_file=text)
     started = time.perf_counter()
     total = {"total_words": model.corpus_total_words, "total_examples": model.corpus_count}
@@ -59,7 +64,7 @@ def train_gensim(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, 
     assert trained >= 0.99 * epochs * model.corpus_total_words, "gensim left words out: the run is void"
     model.wv.save_word2vec_format(str(vectors), binary=True)
     words = epochs * sum(int(model.wv.get_vecattr(word, "count")) for word in model.wv.index_to_key)
-    return {"train_seconds": seconds, "words": words}
+    return {"train_seconds": seconds, "words": words, "read_seconds": started - before}
 
 
 def train_fasttext(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
@@ -77,6 +82,7 @@ def train_fasttext(text: str, vectors: Path, seed: int, epochs: int) -> dict[str
                     begun.append(time.perf_counter())
 
     threading.Thread(target=watch, daemon=True).start()
+    started = time.perf_counter()
     model = fasttext.train_unsupervised(
         text, model="skipgram", dim=100, ws=5, neg=5, t=1e-3, minCount=5, minn=0, maxn=0, epoch=epochs, thread=2,
         verbose=2,
@@ -85,11 +91,13 @@ def train_fasttext(text: str, vectors: Path, seed: int, epochs: int) -> dict[str
     words, counts = model.get_words(include_freq=True)
     keep = [i for i, word in enumerate(words) if word != "</s>"]
     w2v.KeyedVectors([words[i] for i in keep], model.get_input_matrix()[keep]).save(vectors)
-    return {"train_seconds": seconds, "words": epochs * int(sum(counts[i] for i in keep))}
+    read = begun[0] - started
+    return {"train_seconds": seconds, "words": epochs * int(sum(counts[i] for i in keep)), "read_seconds": read}
 
 
 def train_word2vec_c(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
     """The same with word2vec.c, whose seed is fixed; it says when it has counted its words."""
+    before = time.perf_counter()
     options = "-cbow 0 -size 100 -window 5 -negative 5 -hs 0 -sample 1e-3 -min-count 5 -threads 2 -binary 1"
     command = [str(Path(sys.executable).with_name("word2vec")), "-train", text, "-output", str(vectors)]
     with subprocess.Popen([*command, *options.split(), "-iter", str(epochs)], stdout=subprocess.PIPE) as child:
@@ -100,7 +108,8 @@ def train_word2vec_c(text: str, vectors: Path, seed: int, epochs: int) -> dict[s
         started = time.perf_counter()
         while os.read(child.stdout.fileno(), 1 << 12):
             pass
-    return {"train_seconds": time.perf_counter() - started, "words": epochs * int(counted[1])}
+    seconds = time.perf_counter() - started
+    return {"train_seconds": seconds, "words": epochs * int(counted[1]), "read_seconds": started - before}
 
 
 SYSTEMS = {"w2v_jax": train_ours, "gensim": train_gensim, "fastText": train_fasttext, "word2vec.c": train_word2vec_c}
@@ -155,7 +164,14 @@ def measure(system: str, text: str, vectors: Path, seed: int, epochs: int) -> di
         said.seek(0)
         own = json.loads(said.read().splitlines()[-1])
     speed = own["words"] / own["train_seconds"]
-    return {"system": system, "seed": seed, "words_per_second": speed, "process_seconds": whole, "peak_mb": peak, **own}
+    reading_rate = os.path.getsize(text) / 1e6 / own["read_seconds"]
+    measured = {
+        "words_per_second": speed,
+        "process_seconds": whole,
+        "peak_mb": peak,
+        "read_mb_per_second": reading_rate,
+    }
+    return {"system": system, "seed": seed, **measured, **own}
 
 
 def qualities(vectors: Path, folder: Path) -> dict[str, float]:
@@ -173,7 +189,8 @@ def line(name: str, row: dict[str, Any]) -> str:
     """A row of the table."""
     quality = "".join(f" {row[measure]:9.4f}" for measure in ("analogies", *MEASURES) if measure in row)
     return (
-        f"{name:<14} {row['words_per_second']:9,.0f} {row['process_seconds']:7.1f} s {row['peak_mb']:6,.0f} MB{quality}"
+        f"{name:<14} {row['words_per_second']:9,.0f} {row['process_seconds']:7.1f} s {row['peak_mb']:6,.0f} MB "
+        f"{row['read_mb_per_second']:6.1f} MB/s{quality}"
     )
 
 
@@ -220,7 +237,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     folded = arguments.out / "folded.txt"
     fold(arguments.text, folded)
-    print(f"{'':14} {'words/s':>9} {'process':>9} {'memory':>9} analogies   WordSim    SimLex       MEN")
+    print(f"{'':14} {'words/s':>9} {'process':>9} {'memory':>9}   text read analogies   WordSim    SimLex       MEN")
     rows: list[dict[str, Any]] = []
     with open(arguments.out / "training.jsonl", "w", encoding="utf-8") as log:
         seeds = range(1, arguments.seeds + 1)

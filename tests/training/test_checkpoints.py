@@ -17,7 +17,7 @@ from w2v_jax.config import CheckpointConfig, TextConfig, TrainConfig
 from w2v_jax.errors import InputError, Stopped
 from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training import loop, reports
+from w2v_jax.training import loop
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Callback, Report
 
