@@ -7,16 +7,20 @@ TEXT is a text file, plain or compressed. FOLDER holds `analogy/questions-words.
 a thread a core, and with their own learning rates, on the same words folded into lines of 1,000: on
 one endless line gensim reads 40,000 words and stops. A gensim run that trained fewer than 99 % of
 the words is void. The peers (`pip install -e .[bench]`) that are not installed are left out, and
-`--systems` names those to run; fastText and word2vec.c run with the first seed alone.
+`--systems` names those to run; fastText and word2vec.c run with the first seed alone. On request:
+`recipe`, as in `experiments.recipe`, with as many epochs as it says; and `gensim-15`, with window 15.
 
 Words/s are of the training itself; the process is all of it, with reading, compiling and saving. The
-rate at which text is read is that of the pass before training: ours writes ids, the others count words.
+rate at which text is read is that of all before training: ours writes ids, the others count words, and
+word2vec.c fills its table of noise words too. Its training time includes the saving.
 Prints a table; OUT/training.jsonl holds the same for machines, OUT/training.png shows it.
 
 Time: 40 minutes for 17 million words and 3 seeds on 2 cores. Expected: experiments/BENCHMARKS.md.
 """
 
 import argparse
+import dataclasses
+import functools
 import importlib.util
 import json
 import os
@@ -26,35 +30,40 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from matplotlib import pyplot as plt
 
 import w2v_jax as w2v
 from w2v_jax.files import reading, writing
 
+from . import recipe
 
-def train_ours(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
-    """Encode into an empty cache, train, save."""
+
+def train_ours(
+    text: str, vectors: Path, seed: int, epochs: int, config: w2v.TrainConfig | None = None
+) -> dict[str, float]:
+    """Encode into an empty cache, train, save: with the defaults, or as `experiments.recipe` does."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=vectors.parent) as cache:
         corpus = w2v.Corpus.from_file(text, cache=cache)
     read = time.perf_counter() - started
     reports: list[w2v.Report] = []
-    config = w2v.TrainConfig(seed=seed, epochs=epochs)
-    trained = w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
-    trained.save(vectors)
+    chosen = dataclasses.replace(config or w2v.TrainConfig(epochs=epochs), seed=seed)
+    trained = w2v.train(corpus, chosen, callbacks=[lambda report, params: reports.append(report)])
+    (recipe.both_tables(trained) if config else trained).save(vectors)
     last = reports[-1]
     times = {"train_seconds": last.seconds, "compile_seconds": last.compile_seconds, "read_seconds": read}
     return {"words": last.words, **times}
 
 
-def train_gensim(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
-    """The same with gensim: 100 numbers, window 5, 5 negatives, sample 1e-3, min count 5, a worker a core."""
+def train_gensim(text: str, vectors: Path, seed: int, epochs: int, window: int = 5) -> dict[str, float]:
+    """The same with gensim: 100 numbers, window 5 or 15, 5 negatives, sample 1e-3, min count 5, a worker a core."""
     from gensim.models import Word2Vec
 
-    model = Word2Vec(vector_size=100, window=5, min_count=5, sample=1e-3, negative=5, sg=1, workers=2, seed=seed)
+    model = Word2Vec(
+        vector_size=100, window=window, min_count=5, sample=1e-3, negative=5, sg=1, workers=os.cpu_count(), seed=seed
+    )
     before = time.perf_counter()
     model.build_vocab(corpus_file=text)
     started = time.perf_counter()
@@ -72,6 +81,7 @@ def train_fasttext(text: str, vectors: Path, seed: int, epochs: int) -> dict[str
     import fasttext
 
     read, write = os.pipe()
+    standard_error = os.dup(2)
     os.dup2(write, 2)
     begun: list[float] = []
 
@@ -83,36 +93,47 @@ def train_fasttext(text: str, vectors: Path, seed: int, epochs: int) -> dict[str
 
     threading.Thread(target=watch, daemon=True).start()
     started = time.perf_counter()
-    model = fasttext.train_unsupervised(
-        text, model="skipgram", dim=100, ws=5, neg=5, t=1e-3, minCount=5, minn=0, maxn=0, epoch=epochs, thread=2,
-        verbose=2,
-    )  # fmt: skip
+    try:
+        model = fasttext.train_unsupervised(
+            text, model="skipgram", dim=100, ws=5, neg=5, t=1e-3, minCount=5, minn=0, maxn=0, epoch=epochs,
+            thread=os.cpu_count(), verbose=2,
+        )  # fmt: skip
+    finally:
+        os.dup2(standard_error, 2)
     seconds = time.perf_counter() - begun[0]
     words, counts = model.get_words(include_freq=True)
     keep = [i for i, word in enumerate(words) if word != "</s>"]
     w2v.KeyedVectors([words[i] for i in keep], model.get_input_matrix()[keep]).save(vectors)
-    read = begun[0] - started
-    return {"train_seconds": seconds, "words": epochs * int(sum(counts[i] for i in keep)), "read_seconds": read}
+    trained = epochs * int(sum(counts[i] for i in keep))
+    return {"train_seconds": seconds, "words": trained, "read_seconds": begun[0] - started}
 
 
 def train_word2vec_c(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
     """The same with word2vec.c, whose seed is fixed; it says when it has counted its words."""
     before = time.perf_counter()
-    options = "-cbow 0 -size 100 -window 5 -negative 5 -hs 0 -sample 1e-3 -min-count 5 -threads 2 -binary 1"
+    options = "-cbow 0 -size 100 -window 5 -negative 5 -hs 0 -sample 1e-3 -min-count 5 -binary 1"
     command = [str(Path(sys.executable).with_name("word2vec")), "-train", text, "-output", str(vectors)]
+    command += ["-threads", str(os.cpu_count())]
     with subprocess.Popen([*command, *options.split(), "-iter", str(epochs)], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         said = b""
         while not (counted := re.search(rb"Words in train file: (\d+)", said)):
-            said += os.read(child.stdout.fileno(), 1 << 12)
+            said += (piece := os.read(child.stdout.fileno(), 1 << 12))
+            assert piece, "word2vec.c ended before it trained"
         started = time.perf_counter()
         while os.read(child.stdout.fileno(), 1 << 12):
             pass
+    assert child.returncode == 0, "word2vec.c failed"
     seconds = time.perf_counter() - started
     return {"train_seconds": seconds, "words": epochs * int(counted[1]), "read_seconds": started - before}
 
 
-SYSTEMS = {"w2v_jax": train_ours, "gensim": train_gensim, "fastText": train_fasttext, "word2vec.c": train_word2vec_c}
+SYSTEMS: dict[str, Callable[..., dict[str, float]]] = {
+    "w2v_jax": train_ours, "gensim": train_gensim, "fastText": train_fasttext, "word2vec.c": train_word2vec_c,
+    "recipe": functools.partial(train_ours, config=recipe.CONFIG),
+    "gensim-15": functools.partial(train_gensim, window=15),
+}  # fmt: skip
+ON_REQUEST = ("recipe", "gensim-15")
 ONCE = ("fastText", "word2vec.c")  # slow: with the first seed alone
 MEASURES = {"WordSim": "WS-353-ALL", "SimLex": "SIMLEX-999", "MEN": "MEN-TR-3k"}
 
@@ -120,7 +141,8 @@ MEASURES = {"WordSim": "WS-353-ALL", "SimLex": "SIMLEX-999", "MEN": "MEN-TR-3k"}
 def installed() -> list[str]:
     """The systems that can run here."""
     has = {"gensim": "gensim", "fastText": "fasttext", "word2vec.c": "word2vec"}
-    return [name for name in SYSTEMS if name not in has or importlib.util.find_spec(has[name])]
+    asked = [name for name in SYSTEMS if name not in ON_REQUEST]
+    return [name for name in asked if name not in has or importlib.util.find_spec(has[name])]
 
 
 def fold(text: str, folded: Path) -> None:
@@ -205,6 +227,8 @@ def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Each measure of quality against the time that the whole process took, a point a run."""
+    from matplotlib import pyplot as plt
+
     figure, panels = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
     for panel, measure in zip(panels, ("analogies", *MEASURES), strict=True):
         for number, system in enumerate({row["system"]: 0 for row in rows}):

@@ -22,7 +22,7 @@ from matplotlib import pyplot as plt
 
 import w2v_jax as w2v
 from w2v_jax.files import reading, writing
-from w2v_jax.training import reports as training_reports
+from w2v_jax.training import loop, reports
 
 SWEEP = {"block": (256, 1024, 4096), "noise": (4, 32), "lr": (0.025, 0.1, 0.5), "dim": (25, 100, 300)}
 
@@ -36,15 +36,15 @@ def first_words(text: str, count: int) -> list[list[str]]:
 
 def last_loss(corpus: w2v.Corpus, config: w2v.TrainConfig, plain: bool) -> tuple[float, float]:
     """Train; the mean loss of the last tenth, and the largest number in the tables."""
-    reports: list[w2v.Report] = []
+    seen: list[w2v.Report] = []
     schedule = optax.linear_schedule(config.lr, config.lr * 1e-4, w2v.expected_steps(corpus, config))
     optimizer = optax.sgd(schedule) if plain else None
-    training_reports.REPORT_SECONDS = 0.0  # so that the last tenth is one
+    loop.DISPATCH, reports.REPORT_SECONDS = 4, 0.0  # so that the last tenth is one
     try:
-        trained = w2v.train(corpus, config, optimizer=optimizer, callbacks=[lambda report, _: reports.append(report)])
+        trained = w2v.train(corpus, config, optimizer=optimizer, callbacks=[lambda report, _: seen.append(report)])
     except FloatingPointError:
         return math.nan, math.nan
-    last = [report for report in reports if report.words >= 0.9 * reports[-1].words]
+    last = [report for report in seen if report.words >= 0.9 * seen[-1].words]
     loss = sum(report.loss * report.targets for report in last) / sum(report.targets for report in last)
     assert trained.params is not None
     return loss, max(float(jnp.abs(table).max()) for table in trained.params)

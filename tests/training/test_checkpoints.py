@@ -94,6 +94,22 @@ def test_a_folder_with_checkpoints_is_not_written_over(corpus: Corpus, tmp_path:
         train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path))
 
 
+def test_a_refused_start_leaves_a_running_trainings_half_written_checkpoint(corpus: Corpus, tmp_path: Path) -> None:
+    train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path))
+    half_written = tmp_path / "9999.orbax-checkpoint-tmp-1"
+    half_written.mkdir()
+    with pytest.raises(InputError, match="holds a checkpoint"):
+        train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path))
+    assert half_written.exists()
+
+
+def test_nothing_to_learn_is_no_training_to_resume(tmp_path: Path) -> None:
+    lonely = Corpus.from_sentences([["a"], ["b"]] * 5, TextConfig(min_count=1))
+    for _ in range(2):
+        with pytest.raises(InputError, match="nothing to learn"):
+            train(lonely, CONFIG, checkpoints=CheckpointConfig(tmp_path, resume=True))
+
+
 def test_another_training_is_refused_with_what_differs(corpus: Corpus, tmp_path: Path) -> None:
     where = CheckpointConfig(tmp_path, resume=True)
     train(corpus, CONFIG, checkpoints=where)

@@ -58,7 +58,8 @@ class Checkpoints:
     def __init__(self, config: CheckpointConfig, identity: dict[str, Any]) -> None:
         self.folder, self.every, self.identity = Path(config.checkpoint_dir or ""), config.checkpoint_every, identity
         self.resume, self.stack = config.resume, contextlib.ExitStack()
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=True)
+        # Only where it goes on: a half-written checkpoint may be of a training that still runs.
+        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=config.resume)
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax prints there what it raises too
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +70,7 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             raise InputError(f"{self.folder}: cannot hold checkpoints: {error}") from error
         if self.latest is not None and not config.resume:
+            self.orbax.close()
             raise InputError(f"{self.folder}: holds a checkpoint of step {self.latest:,}; "
                              "resume from it (--resume), or name another folder")  # fmt: skip
 
@@ -77,8 +79,9 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Wait until all is written."""
-        with self.stack, self._writing():
+        """Wait until all is written; a signal is no longer collected meanwhile."""
+        self.stack.close()
+        with self._writing():
             self.orbax.close()
 
     def restore(self, fresh: TrainState) -> tuple[TrainState, int, int]:

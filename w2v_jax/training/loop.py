@@ -83,13 +83,13 @@ def train(
             if saved:
                 saved.save_if_due(state, step, words)
             reports.add(metrics, step, words, state.params)
+        if not reports.any_target:
+            raise InputError(
+                "no word has another beside it on its line, so there is nothing to learn; "
+                "give longer lines, or a larger --sample, which keeps more of the frequent words"
+            )
         if saved:
             saved.save(state, step, words)
-    if not reports.any_target:
-        raise InputError(
-            "no word has another beside it on its line, so there is nothing to learn; "
-            "give longer lines, or a larger --sample, which keeps more of the frequent words"
-        )
     return KeyedVectors(vocabulary.words, np.asarray(state.params.center), vocabulary.counts, state.params)
 
 

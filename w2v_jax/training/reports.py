@@ -46,7 +46,7 @@ class Report(NamedTuple):
     held_out_loss: float | None
     """Mean loss per target on the held-out text; where an epoch has ended, if any text is held out."""
     seconds: float
-    """Since this process began its first step; compilation is not counted."""
+    """Since this process began its first step; compiling the step is not counted, held-out evaluation is."""
     compile_seconds: float
     """What compiling the step took."""
     words_per_second: float
@@ -87,6 +87,7 @@ class Reports:
         if now - self.reported < REPORT_SECONDS and not ended:
             return
         self.tally, self.waiting = self.tally.add(jax.device_get(metrics)), None
+        now = time.perf_counter()  # when the words counted have been trained on
         if not math.isfinite(self.tally.loss):
             raise FloatingPointError(f"the loss is {self.tally.loss} by step {step:,}; lower the learning rate")
         if not self.tally.targets:

@@ -1,6 +1,6 @@
 """Optax on the rows that a step touched, and on no other.
 
-A word2vec step has gradients for a few hundred of a table's V rows. Dense optax would read and
+A word2vec step has gradients for a few thousand of a table's V rows. Dense optax would read and
 write the whole [V, D] table, and every table of its state, at each step; this wrapper gathers the
 touched rows of the state, lets the optimizer work on them as if they were the parameters, and
 scatters them back.
