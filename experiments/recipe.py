@@ -20,7 +20,7 @@ import numpy as np
 
 import w2v_jax as w2v
 
-CONFIG = w2v.TrainConfig(dim=200, epochs=16, sample=1e-4, lr=0.05, block=512)
+CONFIG = w2v.TrainConfig(dim=200, epochs=10, sample=1e-4, lr=0.05, block=512)
 OUTSIDE = 0.2
 
 
