@@ -43,4 +43,7 @@ def main(text: str, /, out: Path = Path("vectors.bin"), seed: int = 1) -> None:
 if __name__ == "__main__":
     import tyro  # not above: `experiments.benchmark_training` measures processes that import this file
 
-    tyro.cli(main, description=__doc__)
+    try:
+        tyro.cli(main, description=__doc__)
+    except w2v.InputError as error:
+        raise SystemExit(f"recipe: {error}") from None
