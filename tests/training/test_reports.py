@@ -41,13 +41,14 @@ def test_lines_of_one_word_report_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 def test_seldom_or_often_the_reports_hold_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("w2v_jax.training.loop.DISPATCH", 2)
     corpus = Corpus.from_sentences([["a", "b", "c", "d"] * 5] * 200)
+    config = TrainConfig(dim=4, sample=0.0, epochs=2, block=64)
+    seen: list[float] = []
     totals = []
     for seconds in (0.0, 1e9):
         monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", seconds)
-        seen: list[Report] = []
-        config = TrainConfig(dim=4, sample=0.0, epochs=2, block=64)
-        train(corpus, config, callbacks=[lambda report, params, seen=seen: seen.append(report)])
-        totals.append((sum(report.targets for report in seen), len(seen)))
+        seen.clear()
+        train(corpus, config, callbacks=[lambda report, params: seen.append(report.targets)])
+        totals.append((sum(seen), len(seen)))
     (often, many), (seldom, few) = totals
     assert few == 2 < many
     assert seldom == pytest.approx(often, rel=1e-6)
