@@ -8,7 +8,7 @@ scatters move, three times each. The product and copy rates above the table are 
 --profile, a trace of the fastest setting for TensorBoard or Perfetto. OUT/device.jsonl holds the rows
 for machines. On a GPU, first: pip install 'jax[cuda13]'.
 
-Time: 3 minutes on 2 cores of a CPU. Expected: experiments/BENCHMARKS.md.
+Time: 3 minutes on 2 cores of a CPU. It has not run on a GPU yet.
 """
 
 import argparse

@@ -58,7 +58,7 @@ def step_noise(
 ) -> Int[Array, "{tiles} {noise}"]:
     """The noise words that each of a step's tiles draws, all from one call to the generator.
 
-    The generator is the backend's own ("rbg"): Threefry costs a CPU 4 % of the step.
+    The generator is the backend's own ("rbg"): Threefry costs a CPU 3 % of the step.
     """
     key = jax.random.fold_in(jax.random.key(seed, impl="rbg"), step)
     return draw(jax.random.bits(key, (2, tiles, noise), jnp.uint32), table)
