@@ -52,3 +52,14 @@ def test_seldom_or_often_the_reports_hold_every_target(monkeypatch: pytest.Monke
     (often, many), (seldom, few) = totals
     assert few == 2 < many
     assert seldom == pytest.approx(often, rel=1e-6)
+
+
+def test_the_held_out_text_is_looked_at_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("w2v_jax.training.loop.DISPATCH", 2)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    corpus = Corpus.from_sentences([["a", "b", "c", "d"] * 50] * 100)
+    seen: list[float | None] = []
+    config = TrainConfig(dim=4, sample=0.0, epochs=2, block=64, held_out=0.3)
+    train(corpus, config, callbacks=[lambda report, params: seen.append(report.held_out_loss)])
+    assert len(seen) > 4
+    assert sum(loss is not None for loss in seen) == 2
