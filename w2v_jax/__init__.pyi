@@ -3,6 +3,7 @@ from .config import TextConfig as TextConfig
 from .config import TrainConfig as TrainConfig
 from .errors import InputError as InputError
 from .errors import Stopped as Stopped
+from .objectives.blockwise_softmax import blockwise_softmax_loss as blockwise_softmax_loss
 from .objectives.negative_sampling import negative_sampling_gradients as negative_sampling_gradients
 from .objectives.negative_sampling import negative_sampling_loss as negative_sampling_loss
 from .objectives.softmax import log_probs as log_probs

@@ -9,7 +9,7 @@ from .errors import InputError
 
 TILE = 16  # consecutive tokens that meet in one matrix product (S)
 
-Objective = Literal["negative-sampling", "naive-softmax"]
+Objective = Literal["negative-sampling", "naive-softmax", "softmax"]
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
@@ -66,7 +66,8 @@ class TrainConfig:
     seed: int = 0
     """The same seed gives the same vectors, bit for bit."""
     objective: Objective = "negative-sampling"
-    """naive-softmax scores every word of the vocabulary for every center: exact, and slow."""
+    """softmax scores every word of the vocabulary for every center: exact, and slow. naive-softmax is the same,
+    and holds all the scores at once."""
     block: int = 1024
     """Tokens that a step trains on (T), a multiple of 16."""
     noise: int = 32

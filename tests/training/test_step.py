@@ -15,6 +15,7 @@ from w2v_jax.noise import alias_table, step_noise
 from w2v_jax.objectives.softmax import naive_softmax_loss
 from w2v_jax.params import Params, init_params
 from w2v_jax.text.corpus import Corpus
+from w2v_jax.training import step
 from w2v_jax.training.loop import default_optimizer
 from w2v_jax.training.rows import apply_rows
 from w2v_jax.training.state import TrainState, init_state
@@ -23,6 +24,11 @@ from w2v_jax.training.stream import stream
 from w2v_jax.windows import Block
 
 STEP = 3
+
+
+@pytest.fixture(autouse=True)
+def several_blocks_of_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "VOCAB_BLOCK", 16)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +66,7 @@ def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Par
                 continue
             share = (config.window + 1 - abs(j - at)) / config.window
             v_c, outside = params.center[block.tokens[g, at]], block.tokens[g, j]
-            if config.objective == "naive-softmax":
+            if config.objective != "negative-sampling":
                 loss += share * naive_softmax_loss(v_c, outside, params.outside)
             else:
                 noise = jax.nn.log_sigmoid(-(params.outside[noise_words[g]] @ v_c)).sum()
@@ -69,7 +75,7 @@ def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Par
     return loss
 
 
-@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax"])
+@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax", "softmax"])
 @pytest.mark.parametrize("which", ["full", "last"])
 def test_loss_and_gradient_are_the_sum_over_pairs(objective: str, which: str, corpus: Corpus) -> None:
     config = config_for(objective)
@@ -84,7 +90,7 @@ def test_loss_and_gradient_are_the_sum_over_pairs(objective: str, which: str, co
         assert float(jnp.abs(gradient.center).max()) > 0.1
 
 
-@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax"])
+@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax", "softmax"])
 def test_a_step_moves_against_the_gradient_and_counts(objective: str, corpus: Corpus) -> None:
     config = config_for(objective)
     block = blocks_of(corpus, config)[0]
@@ -114,12 +120,12 @@ def test_the_step_compiles_once_and_moves_nothing_to_or_from_the_host(corpus: Co
 
     counting = optax.chain(optax.GradientTransformation(lambda params: optax.EmptyState(), counted), optax.sgd(0.1))
     state = init_state(config, corpus.vocabulary, counting)
-    step = make_train_step(config, corpus.vocabulary, counting)
+    train_step = make_train_step(config, corpus.vocabulary, counting)
     blocks = [jax.device_put(block) for block in blocks_of(corpus, config)]
-    state, _ = step(state, blocks[0])
+    state, _ = train_step(state, blocks[0])
     with jax.transfer_guard("disallow"):
         for block in blocks * 3:
-            state, _ = step(state, block)
+            state, _ = train_step(state, block)
     assert traces == ["traced"]
 
 
@@ -134,10 +140,10 @@ def test_the_state_that_goes_in_is_donated(corpus: Corpus) -> None:
 
 def compiled_scan(corpus: Corpus, optimizer: optax.GradientTransformation) -> str:
     config = config_for("negative-sampling")
-    step = make_train_step(config, corpus.vocabulary, optimizer)
+    train_step = make_train_step(config, corpus.vocabulary, optimizer)
     state = init_state(config, corpus.vocabulary, optimizer)
     shape = jax.ShapeDtypeStruct((4, 64 // TILE, TILE + 2 * config.window), jnp.int32)
-    scan = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
+    scan = jax.jit(lambda state, blocks: jax.lax.scan(train_step, state, blocks), donate_argnums=0)
     return str(scan.lower(state, Block(shape, shape)).compile().as_text())
 
 
@@ -167,19 +173,19 @@ def test_the_search_finds_a_table(corpus: Corpus) -> None:
     assert table_operations(str(program), corpus)
 
 
-@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax"])
+@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax", "softmax"])
 def test_a_block_beyond_the_text_moves_nothing(objective: str, corpus: Corpus) -> None:
     config = config_for(objective)
     optimizer = optax.sgd(0.1, momentum=0.9)
     state = init_state(config, corpus.vocabulary, optimizer)
-    step = make_train_step(config, corpus.vocabulary, optimizer)
+    train_step = make_train_step(config, corpus.vocabulary, optimizer)
     block = blocks_of(corpus, config)[0]
     with jax.numpy_dtype_promotion("standard"):  # optax's momentum multiplies a float by an integer
-        state, _ = step(state, block)
+        state, _ = train_step(state, block)
     before = [np.array(leaf) for leaf in jax.tree.leaves(state._replace(step=jnp.int32(0)))]
     beyond = Block(jnp.full_like(block.tokens, len(corpus.vocabulary)), jnp.full_like(block.lines, -1))
     with jax.numpy_dtype_promotion("standard"):
-        state, metrics = step(state, beyond)
+        state, metrics = train_step(state, beyond)
     for old, new in zip(before, jax.tree.leaves(state._replace(step=jnp.int32(0))), strict=True):
         np.testing.assert_array_equal(new, old)
     assert (float(metrics.loss), int(metrics.targets)) == (0, 0)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from ..config import TILE, TrainConfig
 from ..frequency import noise_distribution
 from ..noise import alias_table, step_noise
+from ..objectives.blockwise_softmax import expectations, log_normalizers
 from ..objectives.negative_sampling import logistic, logistic_curvature
 from ..objectives.residual import pull_back, pull_back_curvature, scores
 from ..objectives.softmax import log_normalizer, softmax, softmax_curvature
@@ -20,6 +21,8 @@ from ..text.vocabulary import Vocabulary
 from ..windows import Block, context_weights
 from .rows import ParamRows, Rows, RowSparse, apply_rows, row_sparse, take
 from .state import TrainState
+
+VOCAB_BLOCK = 1024  # words of the vocabulary that softmax scores at once
 
 
 class Metrics(NamedTuple):
@@ -62,6 +65,8 @@ def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
     def gradients(params: Params, block: Block, step: Int[Array, ""]) -> tuple[Metrics, ParamRows]:
         if config.objective == "naive-softmax":
             return _naive_softmax(params, block, config)
+        if config.objective == "softmax":
+            return _softmax(params, block, config)
         noise = step_noise(config.seed, step, table, tiles=len(block.tokens), noise=config.noise)
         return _negative_sampling(params, block, noise, config)
 
@@ -101,6 +106,35 @@ def _negative_sampling(
         Rows(candidates.ravel(), drows.reshape(candidates.size, -1), curve_rows.ravel()),
     )
     return Metrics(loss.sum(), targets.sum()), gradient
+
+
+def _softmax(params: Params, block: Block, config: TrainConfig) -> tuple[Metrics, ParamRows]:
+    """Each center against the whole vocabulary, a block of it at a time; its outside words in its tile's product."""
+    centers, vocab_size = _centers(block.tokens, config), len(params.outside)
+    h, rows = take(params.center, centers), take(params.outside, block.tokens)
+    weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
+    n, every_h = weights.sum(-1).ravel(), h.reshape(centers.size, -1)
+    normalizers = log_normalizers(every_h, params.outside, block_size=VOCAB_BLOCK)
+    loss = n @ normalizers - (weights * jax.vmap(scores)(h, rows)).sum()
+
+    # Equation 8's n ŷ, with softmax's curvature bound, which is n ŷ too, in one more column; then its −y.
+    with_square = lambda table: jnp.concatenate([table, (table**2).sum(1, keepdims=True)], axis=1)
+    of_outside, of_h = expectations(
+        every_h, params.outside, normalizers, with_square(params.outside), n[:, None] * with_square(every_h),
+        block_size=VOCAB_BLOCK,
+    )  # fmt: skip
+    seen_h, seen_rows = jax.vmap(pull_back)(-weights, h, rows)
+    of_outside = n[:, None] * of_outside
+
+    every_id = jnp.where(n.sum() > 0, jnp.arange(vocab_size, dtype=centers.dtype), vocab_size)  # none, beyond the text
+    flat = lambda tiles: tiles.reshape(-1, tiles.shape[-1])
+    outside = Rows(
+        jnp.concatenate([every_id, block.tokens.ravel()]),
+        jnp.concatenate([of_h[:, :-1], flat(seen_rows)]),
+        jnp.concatenate([of_h[:, -1], jnp.zeros(block.tokens.size, h.dtype)]),
+    )
+    center = Rows(centers.ravel(), of_outside[:, :-1] + flat(seen_h), of_outside[:, -1])
+    return Metrics(loss, n.sum()), ParamRows(center, outside)
 
 
 def _naive_softmax(params: Params, block: Block, config: TrainConfig) -> tuple[Metrics, ParamRows]:
