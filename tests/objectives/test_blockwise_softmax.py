@@ -133,7 +133,7 @@ def test_optax_minimizes_it_as_it_is() -> None:
 
 def shapes(program: str, least: int) -> list[str]:
     """The arrays of a compiled program with at least so many elements."""
-    X
+    found = re.findall(r"\w+\[([\d,]+)\]", program)
     return [dims for dims in found if np.prod([int(n) for n in dims.split(",")]) >= least]
 
 
