@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "w2v_jax"
 LEVELS = {
-    "errors": 0, "params": 0, "config": 0, "files": 0, "frequency": 0,
+    "errors": 0, "params": 0, "config": 0, "files": 0, "cache": 0, "frequency": 0,
     "text": 1, "objectives": 1, "windows": 1, "noise": 1,
     "vectors": 2,
     "training": 3,

@@ -10,6 +10,7 @@ from .errors import InputError
 TILE = 16  # consecutive tokens that meet in one matrix product (S)
 
 Objective = Literal["negative-sampling", "naive-softmax", "softmax"]
+Distance = Literal["linear", "flat", "harmonic"]
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
@@ -85,6 +86,26 @@ class TrainConfig:
         _check("held_out", self.held_out, 0 <= self.held_out < 1, "at least 0 and under 1")
         objectives = get_args(Objective)
         _check("objective", self.objective, self.objective in objectives, f"one of {', '.join(objectives)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CountsConfig:
+    """How co-occurrences are counted, for the objectives that learn from counts.
+
+    Raises:
+      InputError: a field is out of its range.
+    """
+
+    distance: Distance = "linear"
+    """What an outside word counts at distance d: (window + 1 − d)/window, 1, or 1/d."""
+    thinnings: int = 0
+    """Subsample the text so many times and take the mean of the counts; 0 takes the expectation instead,
+    which passes over that words come nearer each other when those between them go."""
+
+    def __post_init__(self) -> None:
+        distances = get_args(Distance)
+        _check("distance", self.distance, self.distance in distances, f"one of {', '.join(distances)}")
+        _check("thinnings", self.thinnings, _is_int(self.thinnings, 0, 2**31), "an integer from 0 to 2147483647")
 
 
 @dataclasses.dataclass(frozen=True)

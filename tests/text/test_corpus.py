@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from w2v_jax.cache import META
 from w2v_jax.config import TextConfig
 from w2v_jax.errors import InputError
 from w2v_jax.text import corpus as corpus_module
-from w2v_jax.text.corpus import IDS, META, Corpus
+from w2v_jax.text.corpus import IDS, Corpus
 
 ALL_WORDS = TextConfig(min_count=1)
 

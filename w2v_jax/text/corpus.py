@@ -2,18 +2,16 @@
 
 import dataclasses
 import hashlib
-import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import platformdirs
 from jaxtyping import Integer
 
+from ..cache import default_cache, digest, made, making
 from ..config import TextConfig
 from ..errors import InputError
 from ..files import reading
@@ -21,13 +19,8 @@ from .encoding import encode
 from .tokens import Piece, pieces_of_sentences, pieces_of_text
 from .vocabulary import Vocabulary
 
-FORMAT = 1
-IDS, LINE_ENDS, META = "ids.int32", "line_ends.int64", "corpus.json"
-
-
-def default_cache() -> Path:
-    """Where encoded corpora and downloads lie when nobody names a folder."""
-    return platformdirs.user_cache_path("w2v_jax")
+FORMAT = 2
+IDS, LINE_ENDS = "ids.int32", "line_ends.int64"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,9 +62,8 @@ class Corpus:
         """
         config = config or TextConfig()
         key = {"format": FORMAT, "sha256": _source_checksum(path), "text": dataclasses.asdict(config)}
-        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         stem = Path(os.fspath(path)).name.split(".")[0][:64]
-        folder = Path(cache if cache is not None else default_cache()) / f"{stem}-{digest}"
+        folder = Path(cache if cache is not None else default_cache()) / f"{stem}-{digest(key)}"
         found = _load(folder, key)
         if found is None:
             _encode_to(folder, key, _pieces(path, config), config, os.fspath(path))
@@ -106,55 +98,29 @@ def _source_checksum(path: str | os.PathLike[str]) -> str:
 
 
 def _encode_to(folder: Path, key: dict[str, Any], pieces: Any, config: TextConfig, name: str) -> None:
-    """Encode into a folder beside the final one, and give it its name when it is whole."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror}") from None
-    try:
+    with making(folder, key) as (temporary, about):
         with (
             tempfile.TemporaryFile(dir=temporary) as scratch,
             open(temporary / IDS, "wb") as ids,
             open(temporary / LINE_ENDS, "wb") as ends,
         ):
             encoded = encode(pieces, config, name, scratch=scratch, ids=ids, ends=ends)
-        meta = {
-            "key": key,
-            "words": encoded.vocabulary.words,
-            "counts": encoded.vocabulary.counts.tolist(),
-            "source_tokens": encoded.source_tokens,
-            "checksums": {file: _checksum(temporary / file) for file in (IDS, LINE_ENDS)},
-        }
-        (temporary / META).write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
-        try:
-            temporary.replace(folder)
-        except OSError:  # something is there: another process was quicker, or it is what `_load` found unfit
-            if _load(folder, key) is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                temporary.replace(folder)
-    except OSError as error:
-        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        about["words"] = encoded.vocabulary.words
+        about["counts"] = encoded.vocabulary.counts.tolist()
+        about["source_tokens"] = encoded.source_tokens
 
 
 def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
     """The corpus in a folder, unless it is not there, not whole, or not what `key` asks for."""
     try:
-        meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        if meta["key"] != key or any(_checksum(folder / file) != sum_ for file, sum_ in meta["checksums"].items()):
+        about = made(folder, key)
+        if about is None:
             return None
         with open(folder / IDS, "rb") as ids, open(folder / LINE_ENDS, "rb") as ends:
-            vocabulary = Vocabulary(tuple(meta["words"]), np.array(meta["counts"]))
-            return Corpus(_map(ids, np.int32), _map(ends, np.int64), vocabulary, meta["source_tokens"], folder)
+            vocabulary = Vocabulary(tuple(about["words"]), np.array(about["counts"]))
+            return Corpus(_map(ids, np.int32), _map(ends, np.int64), vocabulary, about["source_tokens"], folder)
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None
-
-
-def _checksum(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _map(file: Any, dtype: type[np.integer[Any]]) -> Integer[np.ndarray, " n"]:

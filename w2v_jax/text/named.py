@@ -12,9 +12,9 @@ from pathlib import Path
 import pooch
 from tqdm import tqdm
 
+from ..cache import default_cache
 from ..errors import InputError
 from ..files import writing
-from .corpus import default_cache
 
 TEXT8_URL = "http://mattmahoney.net/dc/text8.zip"
 TEXT8_SHA256 = "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232"
