@@ -134,7 +134,7 @@ def _count(
         stretches, entries = [], np.zeros(vocab_size, np.int64)
         for stretch in _stretches(corpus, config, counts, Path(scratch)):
             stretches.append(stretch)
-            entries += np.diff(np.fromfile(stretch.row_ends, np.int64), prepend=0)
+            entries += np.diff(np.append(0, np.fromfile(stretch.row_ends, np.int64)))
         with (
             open(temporary / ROW_ENDS, "wb") as row_ends,
             open(temporary / COLUMNS, "wb") as columns,
