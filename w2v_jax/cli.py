@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from .config import CheckpointConfig, TextConfig, TrainConfig
+from .config import CheckpointConfig, CountsConfig, TextConfig, TrainConfig
 from .errors import InputError, Stopped
 
 NAMED_CORPORA = ("docstrings", "text8")
@@ -23,6 +23,7 @@ def train(
     training: tyro.conf.OmitArgPrefixes[TrainConfig],
     text: tyro.conf.OmitArgPrefixes[TextConfig],
     checkpoints: tyro.conf.OmitArgPrefixes[CheckpointConfig],
+    counting: tyro.conf.OmitArgPrefixes[CountsConfig],
     cache: Path | None = None,
     metrics: Path | None = None,
 ) -> None:
@@ -41,7 +42,7 @@ def train(
     from .files import check_writable
     from .vectors.formats import check_ending
 
-    written = [path for path in (out, metrics, checkpoints.checkpoint_dir) if path]
+    written = [path for path in (out, metrics, checkpoints.checkpoint_dir, counting.counts) if path]
     for one, other in itertools.combinations([*written, Path(corpus)], 2):
         if one.resolve() == other.resolve():
             raise InputError(f"{one}: would overwrite another file of this command; choose another name")
@@ -78,7 +79,7 @@ def train(
                 write(report, params)
 
         try:
-            vectors = train(encoded, training, callbacks=[record], checkpoints=checkpoints)
+            vectors = train(encoded, training, callbacks=[record], checkpoints=checkpoints, counts=counting)
         except (MemoryError, JaxRuntimeError) as error:
             raise InputError(f"training does not fit into memory: {error}") from error
     vectors.save(out)

@@ -9,7 +9,7 @@ from .errors import InputError
 
 TILE = 16  # consecutive tokens that meet in one matrix product (S)
 
-Objective = Literal["negative-sampling", "naive-softmax", "softmax"]
+Objective = Literal["negative-sampling", "naive-softmax", "softmax", "softmax-counts", "ppmi-svd"]
 Distance = Literal["linear", "flat", "harmonic"]
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
@@ -57,7 +57,7 @@ class TrainConfig:
     window: int = 5
     """Outside words stand at most this many tokens from their center; near ones count more."""
     epochs: int = 5
-    """Passes over the corpus."""
+    """Passes over the corpus, or over its counts."""
     sample: float = 1e-3
     """Subsampling threshold for frequent words, as a share of all tokens; 0 keeps every token."""
     negative: int = 5
@@ -67,8 +67,9 @@ class TrainConfig:
     seed: int = 0
     """The same seed gives the same vectors, bit for bit."""
     objective: Objective = "negative-sampling"
-    """softmax scores every word of the vocabulary for every center: exact, and slow. naive-softmax is the same,
-    and holds all the scores at once."""
+    """softmax scores every word of the vocabulary for every center: exact, and slow; naive-softmax is the same,
+    and holds all the scores at once. softmax-counts is exact too, and learns from the co-occurrence counts of the
+    whole corpus in each pass, whatever its length; ppmi-svd factors those counts, without training."""
     block: int = 1024
     """Tokens that a step trains on (T), a multiple of 16."""
     noise: int = 32
@@ -96,6 +97,8 @@ class CountsConfig:
       InputError: a field is out of its range.
     """
 
+    counts: Path | None = None
+    """Folder of the counts: used again where it exists; without a name it is beside the encoded corpus."""
     distance: Distance = "linear"
     """What an outside word counts at distance d: (window + 1 − d)/window, 1, or 1/d."""
     thinnings: int = 0

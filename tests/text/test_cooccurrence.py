@@ -125,10 +125,10 @@ def test_counts_of_something_else_are_refused(counted: dict[str, object], messag
     other = corpus if counted else text_at(tmp_path / "other.txt", "that is the question\n")
     distance = {"distance": counted.pop("distance")} if "distance" in counted else {}
     folder = tmp_path / "counts"
-    Cooccurrence.from_corpus(other, TrainConfig(**counted), CountsConfig(**distance), folder=folder)  # type: ignore[arg-type]
+    Cooccurrence.from_corpus(other, TrainConfig(**counted), CountsConfig(folder, **distance))  # type: ignore[arg-type]
     before = (folder / VALUES).read_bytes()
     with pytest.raises(InputError, match=message):
-        Cooccurrence.from_corpus(corpus, folder=folder)
+        Cooccurrence.from_corpus(corpus, counts=CountsConfig(folder))
     assert (folder / VALUES).read_bytes() == before
 
 
@@ -136,7 +136,7 @@ def test_counts_of_something_else_are_refused(counted: dict[str, object], messag
 def test_damaged_counts_are_refused_by_name_and_made_again_in_the_cache(damage: str, tmp_path: Path) -> None:
     corpus = text_at(tmp_path / "text.txt", "to be or not to be\n")
     folder = tmp_path / "counts"
-    right = Cooccurrence.from_corpus(corpus, folder=folder).values.copy()
+    right = Cooccurrence.from_corpus(corpus, counts=CountsConfig(folder)).values.copy()
     cached = Cooccurrence.from_corpus(corpus).folder
     assert cached is not None
     for where in (folder, cached):
@@ -150,7 +150,7 @@ def test_damaged_counts_are_refused_by_name_and_made_again_in_the_cache(damage: 
         folder = tmp_path / "file"
         folder.write_text("mine")
     with pytest.raises(InputError, match="is no whole folder of counts; delete it to count anew"):
-        Cooccurrence.from_corpus(corpus, folder=folder)
+        Cooccurrence.from_corpus(corpus, counts=CountsConfig(folder))
     np.testing.assert_array_equal(Cooccurrence.from_corpus(corpus).values, right)
 
 
@@ -163,5 +163,5 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(cooccurrence, "_sum", full)
     (tmp_path / "room").mkdir()
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
-        Cooccurrence.from_corpus(corpus, folder=tmp_path / "room" / "counts")
+        Cooccurrence.from_corpus(corpus, counts=CountsConfig(tmp_path / "room" / "counts"))
     assert list((tmp_path / "room").iterdir()) == []

@@ -69,38 +69,50 @@ def count_blocks(
     return CountBlocks(*map(jnp.asarray, (centers, places, counts)))
 
 
-class Rows(NamedTuple):
-    """What a block of centers contributes."""
+class Scored(NamedTuple):
+    """Some centers against the whole vocabulary."""
 
+    e: Float[Array, "V B"]
+    """exp(score − shift)."""
+    total: Float[Array, " B"]
+    n: Float[Array, " B"]
     loss: Float[Array, " B"]
-    dcenter: Float[Array, "B D"]
-    doutside: Float[Array, "V D"]
 
 
-def rows_loss_and_gradients(
+def score_rows(
     center: Float[Array, "B D"], outside: Float[Array, "V D"], places: Int[Array, " n"], counts: Float[Array, " n"]
-) -> Rows:
-    """The loss of some centers against the whole vocabulary, and its gradient.
+) -> Scored:
+    """The loss of some centers, with what its gradient is made of."""
+    size = center.shape[0]
+    scores = jnp.matmul(outside, center.T, precision=jax.lax.Precision.HIGHEST)
+    column = places % size
+    shift = _shift(scores, center, outside)
+    e = jnp.exp(scores - shift[None])
+    total = e.sum(0)
+    log_y_hat = scores.ravel().at[places].get(mode="fill", fill_value=0) - (shift + jnp.log(total))[column]
+    per_center = lambda of_counts: jnp.zeros(size, scores.dtype).at[column].add(of_counts)  # where there is none, 0
+    return Scored(e, total, per_center(counts), per_center(-counts * log_y_hat))
+
+
+def rows_gradients(
+    center: Float[Array, "B D"],
+    outside: Float[Array, "V D"],
+    places: Int[Array, " n"],
+    counts: Float[Array, " n"],
+    scored: Scored,
+) -> tuple[Float[Array, "B D"], Float[Array, "V D"]]:
+    """Their gradient: R = n ŷ − X times either table.
 
     The tile that is held is e − X Z/n, of which R is n/Z times each column: so the exponentials are
     written once, and what multiplies a column goes to the [B, D] factors instead.
     """
-    size, highest = center.shape[0], jax.lax.Precision.HIGHEST
-    scores = jnp.matmul(outside, center.T, precision=highest)
-    column = places % size
-    n = jnp.zeros(size, counts.dtype).at[column].add(counts, mode="drop")  # none has a count of 0
-    shift = _shift(scores, center, outside)
-    e = jnp.exp(scores - shift[None])
-    total = e.sum(0)
-    log_normalizer = shift + jnp.log(total)
-    flat = lambda tile: tile.reshape(-1)
-    seen = flat(scores).at[places].get(mode="fill", fill_value=0)
-    loss = jnp.zeros(size, scores.dtype).at[column].add(counts * (log_normalizer[column] - seen))
-    scale = n / total
-    share = counts / jnp.where(n > 0, scale, 1)[column]
-    tile = flat(e).at[places].add(-share, mode="drop", indices_are_sorted=True, unique_indices=True).reshape(e.shape)
+    highest = jax.lax.Precision.HIGHEST
+    scale = scored.n / scored.total
+    share = counts / jnp.where(scored.n > 0, scale, 1)[places % center.shape[0]]
+    tile = scored.e.ravel().at[places].add(-share, mode="drop", indices_are_sorted=True, unique_indices=True)
+    tile = tile.reshape(scored.e.shape)
     dcenter = jnp.matmul(outside.T, tile, precision=highest).T * scale[:, None]
-    return Rows(loss, dcenter, jnp.matmul(tile, center * scale[:, None], precision=highest))
+    return dcenter, jnp.matmul(tile, center * scale[:, None], precision=highest)
 
 
 def _shift(
@@ -121,14 +133,32 @@ def softmax_counts_loss(params: Params, blocks: CountBlocks) -> tuple[Float[Arra
     >>> loss.round(3).tolist(), gradient.outside.tolist()  # 5 log 2 and 3 log 2
     ([3.466, 2.079], [[1.0], [-1.0]])
     """
-    loss = jnp.zeros(params.center.shape[0], params.center.dtype)
 
     def add(so_far: tuple[Array, Params], block: CountBlocks) -> tuple[tuple[Array, Params], None]:
         loss, gradient = so_far
-        center = params.center.at[block.centers].get(mode="fill", fill_value=0)
-        rows = rows_loss_and_gradients(center, params.outside, block.places, block.counts)
-        dcenter = gradient.center.at[block.centers].set(rows.dcenter, mode="drop")
-        loss = loss.at[block.centers].set(rows.loss, mode="drop")
-        return (loss, Params(dcenter, gradient.outside + rows.doutside)), None
+        rows = (
+            params.center.at[block.centers].get(mode="fill", fill_value=0),
+            params.outside,
+            block.places,
+            block.counts,
+        )
+        scored = score_rows(*rows)
+        dcenter, doutside = rows_gradients(*rows, scored)
+        dcenter = gradient.center.at[block.centers].set(dcenter, mode="drop")
+        loss = loss.at[block.centers].set(scored.loss, mode="drop")
+        return (loss, Params(dcenter, gradient.outside + doutside)), None
 
-    return jax.lax.scan(add, (loss, Params(*map(jnp.zeros_like, params))), blocks)[0]
+    nothing = jnp.zeros(params.center.shape[0], params.center.dtype), Params(*map(jnp.zeros_like, params))
+    return jax.lax.scan(add, nothing, blocks)[0]
+
+
+def softmax_counts_sample(params: Params, blocks: CountBlocks) -> Float[Array, ""]:
+    """J of some of the blocks by their targets: each block is a fair sample of the centers. A third of the FLOP."""
+
+    def of_block(block: CountBlocks) -> tuple[Array, Array]:
+        center = params.center.at[block.centers].get(mode="fill", fill_value=0)
+        scored = score_rows(center, params.outside, block.places, block.counts)
+        return scored.loss.sum(), scored.n.sum()
+
+    loss, n = jax.lax.map(of_block, blocks)
+    return loss.sum() / n.sum()

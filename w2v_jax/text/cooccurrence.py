@@ -10,7 +10,6 @@ the number of counts.
 
 import dataclasses
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,10 +59,8 @@ class Cooccurrence:
         corpus: Corpus,
         config: TrainConfig | None = None,
         counts: CountsConfig | None = None,
-        *,
-        folder: str | os.PathLike[str] | None = None,
     ) -> "Cooccurrence":
-        """Count, or map what an earlier call left in the folder, which without a name is beside the encoded corpus.
+        """Count, or map what an earlier call left in `counts.counts`, or, without a name, beside the encoded corpus.
 
         A pair at distance d counts as `counts.distance` has it, and subsampling as the probability that
         both words stay, which passes over that the words between them may go and draw them nearer;
@@ -75,10 +72,8 @@ class Cooccurrence:
         """
         config, counts = config or TrainConfig(), counts or CountsConfig()
         key = _key(corpus, config, counts)
-        if folder is not None:
-            return (
-                _map(Path(folder), key) if Path(folder).exists() else _count(corpus, config, counts, Path(folder), key)
-            )
+        if named := counts.counts:
+            return _map(named, key) if named.exists() else _count(corpus, config, counts, named, key)
         if corpus.folder is None:
             with tempfile.TemporaryDirectory() as temporary:
                 return _count(corpus, config, counts, Path(temporary) / "counts", key)

@@ -12,13 +12,14 @@ import optax
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
-from ..config import TILE, CheckpointConfig, TrainConfig
+from ..config import TILE, CheckpointConfig, CountsConfig, TrainConfig
 from ..errors import InputError
 from ..params import Params
 from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
 from .checkpoints import Checkpoints, identity
+from .counts import train_on_counts
 from .reports import Callback, Reports, Tally
 from .rows import RowSparse
 from .sgd import bounded_sgd
@@ -36,6 +37,7 @@ def train(
     optimizer: optax.GradientTransformation | None = None,
     callbacks: Iterable[Callback] = (),
     checkpoints: CheckpointConfig | None = None,
+    counts: CountsConfig | None = None,
 ) -> KeyedVectors:
     """Train word vectors on a corpus; the trained tables are the result's `.params`.
 
@@ -43,6 +45,7 @@ def train(
       optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
         from `config.lr` to a ten-thousandth of it.
       callbacks: each is called about twice a second, and where an epoch ends.
+      counts: how co-occurrences are counted, for the objectives that learn from counts.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
 
@@ -60,6 +63,11 @@ def train(
     config = config or TrainConfig()
     vocabulary, words_an_epoch = corpus.vocabulary, len(corpus.ids)
     _check_that_there_is_text(corpus, config)
+    if config.objective in ("softmax-counts", "ppmi-svd"):
+        if config.held_out or (checkpoints and checkpoints.checkpoint_dir):
+            raise InputError(f"{config.objective} sees the whole corpus in each of a few passes: "
+                             "it holds no text out and writes no checkpoints")  # fmt: skip
+        return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
     state = init_state(config, vocabulary, optimizer)
 

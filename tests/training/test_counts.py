@@ -1,0 +1,110 @@
+"""Training on counts: it learns, tells what it reached, repeats itself, and refuses what it cannot do."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from w2v_jax.config import CheckpointConfig, CountsConfig, TrainConfig
+from w2v_jax.errors import InputError
+from w2v_jax.text.cooccurrence import Cooccurrence
+from w2v_jax.text.corpus import Corpus
+from w2v_jax.training import counts as counts_module
+from w2v_jax.training.counts import loss_and_gradient, make_problem, sampled_loss, start_from_ppmi
+from w2v_jax.training.loop import train
+from w2v_jax.training.reports import Report
+
+ANIMALS, METALS = ["cat", "dog", "horse", "cow", "pig"], ["iron", "gold", "tin", "lead", "zinc"]
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    rng = np.random.default_rng(0)
+    groups = [ANIMALS + ["the", "a"], METALS + ["the", "a"]]
+    return Corpus.from_sentences([list(rng.choice(groups[i % 2], 8)) for i in range(2_000)])
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counts_module, "ROWS", 3)
+
+
+CONFIG = TrainConfig(dim=8, window=3, epochs=6, sample=0.0, objective="softmax-counts")
+
+
+@pytest.mark.parametrize("objective", ["softmax-counts", "ppmi-svd"])
+def test_words_that_occur_together_end_together(objective: str, corpus: Corpus) -> None:
+    vectors = train(corpus, TrainConfig(**{**CONFIG.__dict__, "objective": objective}))
+    assert vectors.params is not None
+    assert vectors.vectors.shape == vectors.params.outside.shape == (12, 8)
+    for group in (ANIMALS, METALS):
+        assert {word for word, _ in vectors.most_similar(group[0], topn=4)} == set(group[1:])
+
+
+def test_reports_tell_what_each_pass_reached_and_it_falls(corpus: Corpus) -> None:
+    reports: list[Report] = []
+    vectors = train(corpus, CONFIG, callbacks=[lambda report, _: reports.append(report)])
+    assert [report.epoch for report in reports] == list(range(7))
+    found = [report.loss for report in reports]
+    assert (np.diff(found) < 0).all()
+    counts = Cooccurrence.from_corpus(corpus, CONFIG)
+    dense = counts.matrix.toarray()
+    assert vectors.params is not None
+    logits = np.asarray(vectors.params.center @ vectors.params.outside.T, np.float64)
+    log_y_hat = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    np.testing.assert_allclose(found[-1], -(dense * log_y_hat).sum() / dense.sum(), rtol=1e-5)
+    np.testing.assert_allclose(reports[0].targets, dense.sum(), rtol=1e-6)
+
+
+def test_any_optimizer_of_optax_will_do(corpus: Corpus) -> None:
+    reports: list[Report] = []
+    with jax.numpy_dtype_promotion("standard"):
+        train(corpus, CONFIG, optimizer=optax.adam(0.03), callbacks=[lambda report, _: reports.append(report)])
+    assert reports[-1].loss < reports[0].loss
+
+
+def test_the_same_seed_gives_the_same_bits(corpus: Corpus) -> None:
+    first, second = train(corpus, CONFIG), train(corpus, CONFIG)
+    np.testing.assert_array_equal(first.vectors, second.vectors)
+
+
+def test_the_start_scores_a_word_by_its_pmi_and_its_frequency(corpus: Corpus) -> None:
+    """With as many numbers as words, the start is PPMI itself, and log P(o) beside it."""
+    counts = Cooccurrence.from_corpus(corpus, CONFIG)
+    params = start_from_ppmi(counts, len(corpus.vocabulary) + 1, seed=0)
+    dense = counts.matrix.toarray().astype(np.float64)
+    share = dense.sum(0) / dense.sum()
+    pmi = np.log(np.maximum(dense, 1e-30) * dense.sum() / np.outer(dense.sum(1), dense.sum(0)))
+    expected = pmi.clip(0) + np.log(share) - np.log(share).mean()
+    np.testing.assert_allclose(params.center @ params.outside.T, expected, atol=1e-3)
+
+
+def test_the_sampled_loss_is_near_the_loss(corpus: Corpus) -> None:
+    counts = Cooccurrence.from_corpus(corpus, CONFIG)
+    problem, params = make_problem(counts), start_from_ppmi(counts, 8, seed=0)
+    (_, ridged), _ = loss_and_gradient(params, problem)
+    assert abs(float(sampled_loss(params, problem)) - float(ridged)) < 0.3
+
+
+@pytest.mark.parametrize("refused", ["held out", "checkpoints"])
+def test_what_it_cannot_do_is_refused(refused: str, corpus: Corpus, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    config = TrainConfig(**{**CONFIG.__dict__, "held_out": 0.2 * (refused == "held out")})
+    checkpoints = CheckpointConfig(tmp_path / "saved" if refused == "checkpoints" else None)
+    with pytest.raises(InputError, match="it holds no text out and writes no checkpoints"):
+        train(corpus, config, checkpoints=checkpoints)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_to_count_is_refused() -> None:
+    corpus = Corpus.from_sentences([["a"], ["b"]] * 20)
+    with pytest.raises(InputError, match="nothing to count"):
+        train(corpus, CONFIG)
+
+
+def test_counts_in_a_named_folder_are_used_again(corpus: Corpus, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    named = CountsConfig(tmp_path / "counts")
+    first = train(corpus, CONFIG, counts=named)
+    assert (tmp_path / "counts").is_dir()
+    np.testing.assert_array_equal(train(corpus, CONFIG, counts=named).vectors, first.vectors)
+    with pytest.raises(InputError, match="holds counts of window 3, not 4"):
+        train(corpus, TrainConfig(**{**CONFIG.__dict__, "window": 4}), counts=named)
