@@ -101,7 +101,8 @@ def test_the_newton_step_solves_its_equations(dtype: str) -> None:
     rows, share = rng.normal(size=(2, 7, 3)), rng.uniform(0.01, 1, (2, 7))
     factor = rng.normal(size=(2, 3, 3))
     covariances = factor @ factor.swapaxes(1, 2)
-    found = _newton_step(*(jnp.asarray(part, dtype) for part in (rows, covariances, share)), ridge=0.01)
+    as_arrays = [jnp.asarray(part, dtype) for part in (rows, covariances, share)]
+    found = _newton_step(as_arrays[0], as_arrays[1], as_arrays[2], 0.01)
     for table in range(2):
         damped = covariances[table] + 1e-2 * np.trace(covariances[table]) / 3 * np.eye(3)
         for row in range(7):
