@@ -104,10 +104,16 @@ class CountsConfig:
     thinnings: int = 0
     """Subsample the text so many times and take the mean of the counts; 0 takes the expectation instead,
     which passes over that words come nearer each other when those between them go."""
+    count_power: float = 1.0
+    """Learn from the counts to this power. 1 is the softmax itself; .75 gives better vectors in few passes."""
+    context_power: float = 1.0
+    """Make each word's share of the outside words its share to this power (Levy, Goldberg, Dagan, 2015)."""
 
     def __post_init__(self) -> None:
         distances = get_args(Distance)
         _check("distance", self.distance, self.distance in distances, f"one of {', '.join(distances)}")
+        for name in ("count_power", "context_power"):
+            _check(name, getattr(self, name), 0 < getattr(self, name) <= 1, "above 0 and at most 1")
         _check("thinnings", self.thinnings, _is_int(self.thinnings, 0, 2**31), "an integer from 0 to 2147483647")
 
 

@@ -1,16 +1,18 @@
 """Training on counts: it learns, tells what it reached, repeats itself, and refuses what it cannot do."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from w2v_jax.config import CheckpointConfig, CountsConfig, TrainConfig
 from w2v_jax.errors import InputError
+from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.training import counts as counts_module
-from w2v_jax.training.counts import loss_and_gradient, make_problem, sampled_loss, start_from_ppmi
+from w2v_jax.training.counts import balanced, loss_and_gradient, make_problem, sampled_loss, start_from_ppmi, tempered
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Report
 
@@ -77,6 +79,32 @@ def test_the_start_scores_a_word_by_its_pmi_and_its_frequency(corpus: Corpus) ->
     pmi = np.log(np.maximum(dense, 1e-30) * dense.sum() / np.outer(dense.sum(1), dense.sum(0)))
     expected = pmi.clip(0) + np.log(share) - np.log(share).mean()
     np.testing.assert_allclose(params.center @ params.outside.T, expected, atol=1e-3)
+
+
+def test_balanced_tables_have_one_covariance_and_the_same_scores() -> None:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(5, 5))
+    center, outside = rng.normal(size=(40, 5)) @ mixing * 3, rng.normal(size=(40, 5))
+    params = Params(*(jnp.asarray(table, jnp.float32) for table in (center, outside)))
+    counts = np.arange(40, 0, -1)
+    found = balanced(params, counts)
+    np.testing.assert_allclose(found.center @ found.outside.T, params.center @ params.outside.T, atol=1e-3)
+    covariance = lambda table: np.cov(table.T, aweights=np.sqrt(counts))
+    np.testing.assert_allclose(covariance(found.center), covariance(found.outside), rtol=1e-3, atol=1e-3)
+    again = balanced(
+        Params(params.center @ mixing, params.outside @ np.linalg.inv(mixing).T.astype(np.float32)), counts
+    )
+    gram = lambda table: table @ table.T  # the basis may turn, the angles do not
+    np.testing.assert_allclose(gram(again.center), gram(found.center), rtol=1e-2, atol=1e-2)
+
+
+def test_tempered_counts_are_their_formula(corpus: Corpus) -> None:
+    counts = Cooccurrence.from_corpus(corpus, CONFIG)
+    assert tempered(counts, CountsConfig()) is counts
+    found = tempered(counts, CountsConfig(count_power=0.5, context_power=0.75)).matrix.toarray()
+    expected = np.sqrt(counts.matrix.toarray().astype(np.float64))
+    expected *= expected.sum(0) ** -0.25
+    np.testing.assert_allclose(found, expected * counts.matrix.sum() / expected.sum(), rtol=1e-5)
 
 
 def test_the_sampled_loss_is_near_the_loss(corpus: Corpus) -> None:

@@ -1,5 +1,6 @@
 """Training on co-occurrence counts: the whole corpus in each pass, whatever its length."""
 
+import dataclasses
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 from tqdm import tqdm
 
 from ..config import CountsConfig, TrainConfig
@@ -23,6 +24,7 @@ from .reports import Callback, Report
 from .shared_newton import shared_newton
 
 ROWS = 512  # centers whose scores against all words are held at once
+OUTSIDE = 0.3  # share of the outside table in the vectors; with none, and with all of it, analogies come out lower
 RIDGE = 0.1  # targets' worth: what keeps the vectors of words with few targets finite
 
 
@@ -72,6 +74,52 @@ def start_from_ppmi(counts: Cooccurrence, dim: int, seed: int) -> Params:
     return Params(first(center, np.full(len(counts), length)), first(outside, log_share / length))
 
 
+def tempered(counts: Cooccurrence, config: CountsConfig) -> Cooccurrence:
+    """The counts to a power, their columns' totals too; in all as many as before. At power 1, the counts.
+
+    The likelihood of raw counts is spent on what frequent words do; both powers move it to the others.
+    """
+    if config.count_power == config.context_power == 1:
+        return counts
+    values = np.asarray(counts.values, np.float64) ** config.count_power
+    totals = np.bincount(counts.columns, values, len(counts))
+    values *= np.where(totals > 0, totals, 1)[counts.columns] ** (config.context_power - 1)
+    values *= counts.values.sum(dtype=np.float64) / values.sum()
+    return dataclasses.replace(counts, values=values.astype(np.float32))
+
+
+def balanced(params: Params, counts: Integer[np.ndarray, " V"]) -> Params:
+    """The same scores, from tables of the same covariance, words weighing the square root of their counts.
+
+    Scores, and so the loss, stay as they are under center · A, outside · A⁻ᵀ, for any A; cosines do not.
+    Of all A this takes the symmetric one that treats both tables alike: A² is the geometric mean of
+    the center covariance's inverse and the outside covariance.
+    """
+    center, outside = (np.asarray(table, np.float64) for table in params)
+    covariance = lambda table: np.cov(table, rowvar=False, aweights=np.sqrt(counts)).reshape(2 * table.shape[1:])
+    root, inverse = _power(covariance(center), 0.5), _power(covariance(center), -0.5)
+    squared = inverse @ _power(root @ covariance(outside) @ root, 0.5) @ inverse
+    tables = center @ _power(squared, 0.5), outside @ _power(squared, -0.5)
+    return Params(*(jnp.asarray(table, jnp.float32) for table in tables))
+
+
+def as_vectors(params: Params, counts: Integer[np.ndarray, " V"]) -> Float[np.ndarray, "V D"]:
+    """Word vectors from balanced tables: center and some of the outside, without what all words share.
+
+    The means hold how frequent words are, and nothing of any word.
+    """
+    center, outside = (
+        np.asarray(table) - np.average(np.asarray(table), axis=0, weights=np.sqrt(counts)) for table in params
+    )
+    return (center + OUTSIDE * outside).astype(np.float32)
+
+
+def _power(matrix: Float[np.ndarray, "D D"], exponent: float) -> Float[np.ndarray, "D D"]:
+    """Of a symmetric matrix; what has no extent in some direction is given a little."""
+    values, basis = np.linalg.eigh(matrix)
+    return basis * np.maximum(values, 1e-9 * max(values[-1], 1e-30)) ** exponent @ basis.T
+
+
 def train_on_counts(
     corpus: Corpus,
     config: TrainConfig,
@@ -81,7 +129,7 @@ def train_on_counts(
     callbacks: Iterable[Callback],
 ) -> KeyedVectors:
     """`train` for the objectives that see the corpus as its counts; an epoch is a pass over them."""
-    counts = Cooccurrence.from_corpus(corpus, config, counts_config)
+    counts = tempered(Cooccurrence.from_corpus(corpus, config, counts_config), counts_config)
     if not len(counts.values):
         raise InputError("no word has another beside it on its line, so there is nothing to count; give longer lines")
     words_in_order, word_counts = corpus.vocabulary.words, corpus.vocabulary.counts
@@ -124,4 +172,5 @@ def train_on_counts(
             )  # fmt: skip
             for callback in callbacks:
                 callback(report, tried)
-    return KeyedVectors(words_in_order, np.asarray(best.center), word_counts, best)
+    best = balanced(best, word_counts)
+    return KeyedVectors(words_in_order, as_vectors(best, word_counts), word_counts, best)
