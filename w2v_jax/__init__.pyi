@@ -1,4 +1,5 @@
 from .config import CheckpointConfig as CheckpointConfig
+from .config import CountsConfig as CountsConfig
 from .config import TextConfig as TextConfig
 from .config import TrainConfig as TrainConfig
 from .errors import InputError as InputError
@@ -11,6 +12,7 @@ from .objectives.softmax import naive_softmax_gradients as naive_softmax_gradien
 from .objectives.softmax import naive_softmax_loss as naive_softmax_loss
 from .params import Params as Params
 from .params import init_params as init_params
+from .text.cooccurrence import Cooccurrence as Cooccurrence
 from .text.corpus import Corpus as Corpus
 from .text.vocabulary import Vocabulary as Vocabulary
 from .training.loop import train as train

@@ -118,14 +118,15 @@ def test_counts_are_kept_beside_the_corpus_and_used_again(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("counted", "message"),
     [({"window": 3}, "holds counts of window 3, not 5"), ({"sample": 0.5}, "of sample 0.5, not 0.001"),
-     ({"distance": "flat"}, "of distance flat, not linear"), ({}, "of another corpus")],
+     ({"distance": "flat"}, "of distance flat, not linear"), ({"thinnings": 2}, "of thinnings 2, not 0"),
+     ({}, "of another corpus")],
 )  # fmt: skip
 def test_counts_of_something_else_are_refused(counted: dict[str, object], message: str, tmp_path: Path) -> None:
     corpus = text_at(tmp_path / "text.txt", "to be or not to be\n")
     other = corpus if counted else text_at(tmp_path / "other.txt", "that is the question\n")
-    distance = {"distance": counted.pop("distance")} if "distance" in counted else {}
+    how = {name: counted.pop(name) for name in ("distance", "thinnings") if name in counted}
     folder = tmp_path / "counts"
-    Cooccurrence.from_corpus(other, TrainConfig(**counted), CountsConfig(folder, **distance))  # type: ignore[arg-type]
+    Cooccurrence.from_corpus(other, TrainConfig(**counted), CountsConfig(folder, **how))  # type: ignore[arg-type]
     before = (folder / VALUES).read_bytes()
     with pytest.raises(InputError, match=message):
         Cooccurrence.from_corpus(corpus, counts=CountsConfig(folder))

@@ -42,23 +42,21 @@ def count_blocks(
     *,
     rows: int,
 ) -> CountBlocks:
-    """Deal the rows of a compressed sparse matrix into blocks of so many.
+    """Deal the rows of a compressed sparse matrix into blocks of so many, or fewer where V is above two million.
 
     >>> blocks = count_blocks(np.array([1, 3]), np.array([1, 0, 1]), np.array([5.0, 6.0, 7.0]), rows=2)
     >>> blocks.centers.tolist(), blocks.places.tolist(), blocks.counts.tolist()  # a tile of [o0c0 o0c1 o1c0 o1c1]
     ([[0, 1]], [[1, 2, 3]], [[6.0, 5.0, 7.0]])
     """
     vocab_size = len(row_ends)
-    rows = min(rows, vocab_size)
+    rows = max(1, min(rows, vocab_size, 2**30 // vocab_size))  # places are int32
     blocks = -(-vocab_size // rows)
     row_starts = np.append(0, row_ends[:-1])
     centers = np.full((blocks, rows), vocab_size, np.int32)
     centers.T.flat[:vocab_size] = np.arange(vocab_size)
     lengths = np.append(row_ends - row_starts, 0)
     width = int(lengths[centers].sum(1).max())
-    wide = vocab_size * rows + width >= 2**31
-    beyond = vocab_size * rows + np.arange(width, dtype=np.int64 if wide else np.int32)
-    places = np.tile(beyond, (blocks, 1))
+    places = np.tile(vocab_size * rows + np.arange(width, dtype=np.int32), (blocks, 1))
     counts = np.zeros((blocks, width), values.dtype)
     for block, of_block in enumerate(centers):
         mine = of_block[of_block < vocab_size]

@@ -95,10 +95,10 @@ class Cooccurrence:
 def _key(corpus: Corpus, config: TrainConfig, counts: CountsConfig) -> dict[str, Any]:
     text = hashlib.sha256(np.ascontiguousarray(corpus.ids).data)
     text.update(np.ascontiguousarray(corpus.line_ends).data)
-    draws = {"thinnings": counts.thinnings, "seed": config.seed} if counts.thinnings else {}
     return {
         "format": FORMAT, "corpus": text.hexdigest(), "words": len(corpus.vocabulary),
-        "window": config.window, "sample": config.sample, "distance": counts.distance, **draws,
+        "window": config.window, "sample": config.sample, "distance": counts.distance,
+        "thinnings": counts.thinnings, "seed": config.seed if counts.thinnings else None,
     }  # fmt: skip
 
 
@@ -106,9 +106,11 @@ def _map(folder: Path, key: dict[str, Any]) -> Cooccurrence:
     about = whole(folder)
     if about is None:
         raise InputError(f"{folder}: is no whole folder of counts; delete it to count anew")
-    for name, theirs in about["key"].items():
-        if key.get(name) != theirs:
-            what = "another corpus" if name in ("corpus", "words") else f"{name} {theirs}, not {key.get(name)}"
+    theirs = about["key"]
+    for name in {**theirs, **key}:
+        if key.get(name) != theirs.get(name):
+            differs = f"{name} {theirs.get(name)}, not {key.get(name)}"
+            what = "another corpus" if name in ("corpus", "words") else differs
             raise InputError(f"{folder}: holds counts of {what}; name another folder")
     files = ((ROW_ENDS, np.int64), (COLUMNS, np.int32), (VALUES, np.float32))
     # A file of no bytes cannot be mapped: no word has another beside it.
