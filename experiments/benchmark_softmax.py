@@ -38,7 +38,7 @@ import optax
 import w2v_jax as w2v
 from w2v_jax.files import writing
 from w2v_jax.objectives.softmax_counts import softmax_counts_loss
-from w2v_jax.params import Params, init_params
+from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.training.counts import Problem, loss_and_gradient, make_problem, sampled_loss, start_from_ppmi
 from w2v_jax.training.shared_newton import shared_newton
@@ -217,9 +217,11 @@ def run_convergence(args: argparse.Namespace) -> None:
     unigram = -(share * np.log(np.where(share > 0, share, 1))).sum()
     print(f"V {len(counts):,}, {float(problem.targets):,.0f} targets; their unigram NLL {unigram:.4f}")
     keys = jax.random.split(jax.random.key(0))
-    random = Params(*(0.1 * jax.random.normal(key, (len(counts), args.dim)) for key in keys))
-    starts = {"ppmi": start_from_ppmi(counts, args.dim, 0), "random": random,
-              "word2vec": init_params(keys[0], len(counts), args.dim)}  # fmt: skip
+    ppmi = start_from_ppmi(counts, args.dim, 0)
+    noise = (0.1 * jax.random.normal(key, (len(counts), args.dim - 1)) for key in keys)
+    # The column of log frequencies is the same, without which a dozen passes learn little else.
+    random = Params(*(jnp.concatenate([table[:, :1], rows], 1) for table, rows in zip(ppmi, noise, strict=True)))
+    starts = {"ppmi": ppmi, "random": random}
     newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
     runs: list[tuple[str, str, Any]] = [("shared_newton", start, newton) for start in ("ppmi", "random")]
     runs += [(f"adam {lr}", "ppmi", optax.adam(lr)) for lr in (0.03, 0.1)]

@@ -1,6 +1,7 @@
 """Strictness, set once: 8 devices on the CPU, no silent promotion, the arrays' shapes checked at every call."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import jax
 import jaxtyping
 import pytest
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 CHECKED = [
