@@ -357,6 +357,20 @@ def test_a_usage_error(command: str, run: Run) -> None:
     assert not Path("out.bin").exists()
 
 
+@pytest.mark.parametrize("options", ["softmax-counts --dim 1 --window 50", "ppmi-svd --dim 1", "softmax --epochs 1",
+                                     "softmax-counts --thinnings 2 --count-power 0.75 --distance harmonic"])  # fmt: skip
+def test_the_exact_softmax_trains(options: str, run: Run) -> None:
+    done = run(f"train text.txt --out out.bin --counts kept --objective {options}")
+    assert (done.status, done.err) == (0, "")
+    assert len(KeyedVectors.load("out.bin")) == 60
+    if not options.startswith("softmax "):
+        again = run(f"train text.txt --out again.bin --counts kept --objective {options}")
+        assert again.status == 0
+        assert Path("again.bin").read_bytes() == Path("out.bin").read_bytes()
+        assert "holds counts of window" in refused(run, "train text.txt --out out.bin --counts kept --window 9 "
+                                                        "--objective ppmi-svd")  # fmt: skip
+
+
 # What is refused
 
 
@@ -418,6 +432,18 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --dim 10000000000000", "(?i)memory|dim is"),
         ("text.txt --held-out 0.999", "held.out"),
         ("short.txt", "sample"),
+        ("text.txt --thinnings -1", "thinnings is -1; it must be"),
+        ("text.txt --count-power 0", "count_power is 0.0; it must be"),
+        ("text.txt --objective softmax-counts --held-out 0.1", "it holds no text out and writes no checkpoints"),
+        (
+            "text.txt --objective softmax-counts --checkpoint-dir saved",
+            "it holds no text out and writes no checkpoints",
+        ),
+        ("text.txt --objective softmax-counts --counts text.txt", "text.txt: would overwrite another file"),
+        ("text.txt --objective softmax-counts --counts folder", "folder: is no whole folder of counts; name another"),
+        ("text.txt --objective ppmi-svd --counts text.txt/x", "text.txt: .*cannot be written: .*"),
+        ("text.txt --objective ppmi-svd --sample 1e-60", "a larger --sample"),
+        ("text.txt --objective softmax-counts --sample 1e-12 --thinnings 1", "a larger --sample"),
     ],
     ids=lambda part: part[:40],
 )

@@ -56,7 +56,7 @@ def making(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, 
                 shutil.rmtree(folder, ignore_errors=True)
                 temporary.replace(folder)
     except OSError as error:
-        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror}") from error
+        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -36,7 +36,7 @@ def train(
             line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL. Or a named corpus:
             docstrings (what is installed here) or text8 (100 MB of Wikipedia, downloaded).
         out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec).
-        cache: Folder for encoded corpora and downloads.
+        cache: Folder for encoded corpora, their counts, and downloads.
         metrics: File for reports, one line of JSON each.
     """
     from .files import check_writable

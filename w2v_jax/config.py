@@ -102,8 +102,8 @@ class CountsConfig:
     distance: Distance = "linear"
     """What an outside word counts at distance d: (window + 1 − d)/window, 1, or 1/d."""
     thinnings: int = 0
-    """Subsample the text so many times and take the mean of the counts; 0 takes the expectation instead,
-    which passes over that words come nearer each other when those between them go."""
+    """Subsample the text so many times and take the mean of the counts, which all lie on disk meanwhile; 0 takes the
+    expectation instead, which passes over that words come nearer each other when those between them go."""
     count_power: float = 1.0
     """Learn from the counts to this power. 1 is the softmax itself; .75 gives better vectors in few passes."""
     context_power: float = 1.0

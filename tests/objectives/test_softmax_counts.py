@@ -105,3 +105,14 @@ def test_nothing_of_v_times_v_is_held() -> None:
     memory = jax.jit(softmax_counts_loss).lower(params, blocks).compile().memory_analysis()
     assert memory is not None
     assert memory.temp_size_in_bytes < 4 * vocab_size * vocab_size / 5
+
+
+def test_a_rare_row_of_large_scores_has_its_gradient() -> None:
+    params = Params(*(jnp.full((8, 2), np.sqrt(59.3 / 2), jnp.float32) for _ in range(2)))
+    matrix = np.eye(8, k=1)
+    matrix[0] *= 1e-12
+    loss, gradient = softmax_counts_loss(params, blocks_of(matrix, 3))
+    expected, by_autodiff = jax.value_and_grad(dense_loss)(params, matrix.astype(np.float32))
+    np.testing.assert_allclose(loss.sum(), expected, rtol=1e-5)
+    chex.assert_tree_all_finite(gradient)
+    chex.assert_trees_all_close(gradient, by_autodiff, rtol=1e-4, atol=1e-5)

@@ -44,7 +44,7 @@ def by_loop(corpus: Corpus, config: TrainConfig, distance: str, keep: np.ndarray
 @pytest.mark.parametrize("distance", list(WEIGHTS))
 @pytest.mark.parametrize(("stretch", "merge"), [(1 << 20, 1 << 24), (64, 100), (7, 1)])
 def test_counts_are_what_a_loop_says(distance: str, stretch: int, merge: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooccurrence, "STRETCH", stretch)
+    monkeypatch.setattr(cooccurrence, "STRETCH", 4 * stretch)
     monkeypatch.setattr(cooccurrence, "MERGE", merge)
     corpus, config = corpus_of(20), TrainConfig(window=4, sample=0.02)
     found = Cooccurrence.from_corpus(corpus, config, CountsConfig(distance=distance))  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def test_counts_are_what_a_loop_says(distance: str, stretch: int, merge: int, mo
 
 
 def test_one_endless_line_is_counted_across_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooccurrence, "STRETCH", 16)
+    monkeypatch.setattr(cooccurrence, "STRETCH", 48)
     words = corpus_of(10)
     corpus = Corpus.from_sentences([[str(i) for i in words.ids]], TextConfig(min_count=1))
     config = TrainConfig(window=3, sample=0.0)
@@ -67,7 +67,7 @@ def test_one_endless_line_is_counted_across_stretches(monkeypatch: pytest.Monkey
 
 
 def test_thinnings_draw_the_words_that_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooccurrence, "STRETCH", 150)
+    monkeypatch.setattr(cooccurrence, "STRETCH", 300)
     corpus = corpus_of(30)
     config = TrainConfig(window=2, sample=0.02, seed=3)
     thinned = Cooccurrence.from_corpus(corpus, config, CountsConfig(thinnings=200)).matrix.toarray()
@@ -150,7 +150,7 @@ def test_damaged_counts_are_refused_by_name_and_made_again_in_the_cache(damage: 
     if damage == "a file":
         folder = tmp_path / "file"
         folder.write_text("mine")
-    with pytest.raises(InputError, match="is no whole folder of counts; delete it to count anew"):
+    with pytest.raises(InputError, match="is no whole folder of counts; name another"):
         Cooccurrence.from_corpus(corpus, counts=CountsConfig(folder))
     np.testing.assert_array_equal(Cooccurrence.from_corpus(corpus).values, right)
 
@@ -166,3 +166,16 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         Cooccurrence.from_corpus(corpus, counts=CountsConfig(tmp_path / "room" / "counts"))
     assert list((tmp_path / "room").iterdir()) == []
+
+
+def test_long_sums_are_exact() -> None:
+    corpus = Corpus.from_sentences([["a", "b"] * 300_000])
+    found = Cooccurrence.from_corpus(corpus, TrainConfig(sample=0.0)).matrix.toarray()
+    # At distances 1, 3, 5 stands the other word: 2·(1 + .6 + .2) a token, but for the ends.
+    np.testing.assert_allclose(found[0, 1], 300_000 * 3.6, rtol=1e-5)
+
+
+def test_subsampling_that_drops_every_word_leaves_no_counts() -> None:
+    corpus = Corpus.from_sentences([["to", "be"]] * 5)
+    found = Cooccurrence.from_corpus(corpus, TrainConfig(sample=1e-9), CountsConfig(thinnings=1))
+    assert found.matrix.nnz == 0

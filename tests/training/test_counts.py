@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from scipy import sparse
 
 from w2v_jax.config import CheckpointConfig, CountsConfig, TrainConfig
 from w2v_jax.errors import InputError
@@ -15,6 +16,7 @@ from w2v_jax.training import counts as counts_module
 from w2v_jax.training.counts import balanced, loss_and_gradient, make_problem, sampled_loss, start_from_ppmi, tempered
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Report
+from w2v_jax.training.rows import row_sparse
 
 ANIMALS, METALS = ["cat", "dog", "horse", "cow", "pig"], ["iron", "gold", "tin", "lead", "zinc"]
 
@@ -136,3 +138,63 @@ def test_counts_in_a_named_folder_are_used_again(corpus: Corpus, tmp_path) -> No
     np.testing.assert_array_equal(train(corpus, CONFIG, counts=named).vectors, first.vectors)
     with pytest.raises(InputError, match="holds counts of window 3, not 4"):
         train(corpus, TrainConfig(**{**CONFIG.__dict__, "window": 4}), counts=named)
+
+
+def lopsided() -> Cooccurrence:
+    """Counts whose rows and columns have other sums, as no window makes them."""
+    matrix = sparse.csr_array(np.triu(np.random.default_rng(0).uniform(1, 9, (12, 12))).astype(np.float32))
+    return Cooccurrence(matrix.indptr[1:].astype(np.int64), matrix.indices, matrix.data)
+
+
+def test_the_shares_are_of_centers_and_of_outside_words() -> None:
+    counts = lopsided()
+    dense, problem = counts.matrix.toarray(), make_problem(counts)
+    np.testing.assert_allclose(problem.center_share, dense.sum(1) / dense.sum(), rtol=1e-5)
+    np.testing.assert_allclose(problem.outside_share, dense.sum(0) / dense.sum(), rtol=1e-5)
+    params = start_from_ppmi(counts, 5, seed=0)
+    losses = []
+    for number in (0.0, 0.5):  # of targets, as the ridge
+        problem = make_problem(counts, ridge=number)
+        (_, ridged), _ = loss_and_gradient(params, problem)
+        some = sampled_loss(params, problem)  # four blocks of three rows: all of them
+        np.testing.assert_allclose(some, ridged, rtol=1e-5)
+        losses.append(float(ridged))
+    norm = sum(float((table**2).sum()) for table in params)
+    np.testing.assert_allclose(losses[1] - losses[0], 0.25 * norm / dense.sum(), rtol=1e-3)
+
+
+def test_the_powers_are_used(corpus: Corpus) -> None:
+    plain = train(corpus, TrainConfig(**{**CONFIG.__dict__, "objective": "ppmi-svd"}))
+    powers = CountsConfig(count_power=0.5)
+    other = train(corpus, TrainConfig(**{**CONFIG.__dict__, "objective": "ppmi-svd"}), counts=powers)
+    assert not np.allclose(plain.vectors, other.vectors, atol=1e-2)
+
+
+def test_the_best_pass_is_what_is_kept(corpus: Corpus) -> None:
+    """With a rate at which the loss rises, the start is the best."""
+    seen: list[tuple[float, Params]] = []
+    see = lambda report, params: seen.append((report.loss, params))
+    with jax.numpy_dtype_promotion("standard"):
+        kept = train(
+            corpus,
+            CONFIG,
+            optimizer=optax.adam(2.0),
+            callbacks=[lambda report, params: seen.append((report.loss, params))],
+        )
+    losses = [loss for loss, _ in seen]
+    best = seen[int(np.argmin(losses))][1]
+    assert losses[-1] > min(losses)
+    assert kept.params is not None
+    np.testing.assert_allclose(kept.params.center @ kept.params.outside.T, best.center @ best.outside.T, atol=1e-2)
+
+
+def test_row_sparse_optimizers_are_refused(corpus: Corpus) -> None:
+    with pytest.raises(InputError, match="every row moves"):
+        train(corpus, CONFIG, optimizer=row_sparse(optax.sgd(0.1)))
+
+
+def test_optax_s_own_line_search_works(corpus: Corpus) -> None:
+    reports: list[Report] = []
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        train(corpus, CONFIG, optimizer=optax.lbfgs(), callbacks=[lambda report, _: reports.append(report)])
+    assert reports[-1].loss < reports[0].loss

@@ -126,3 +126,15 @@ def test_two_loops_are_the_bfgs_inverse_hessian() -> None:
         gradient = rng.normal(size=12)
         found = _two_loops(jnp.asarray(gradient.reshape(2, 3, 2)), jnp.asarray(pairs), lambda rows: 0.3 * rows)
         np.testing.assert_allclose(found.ravel(), inverse @ gradient, rtol=1e-9)
+
+
+def test_a_loss_that_is_no_number_is_a_step_taken_back(matrix: jax.Array) -> None:
+    loss, optimizer = loss_of(matrix), newton(matrix)
+    params = init_params(jax.random.key(0), VOCAB, DIM)
+    state = optimizer.init(params)
+    updates, state = optimizer.update(jax.grad(loss)(params), state, params, value=loss(params), value_fn=loss)
+    astray = jax.tree.map(lambda p: p * jnp.nan, params)
+    near = lambda moved: jnp.where(moved.center.max() > 0.5, jnp.nan, loss(moved))
+    _, state = optimizer.update(astray, state, astray, value=jnp.float32(jnp.nan), value_fn=near)
+    assert float(state.value) == float(loss(params))
+    np.testing.assert_array_equal(state.point, jnp.stack(params))

@@ -31,8 +31,9 @@ def blockwise_softmax_loss(
     `outside_indices` has one outside word for each center, or C of them, which share one normalizer;
     `weights` counts each, and 0 masks it. Works under `jit`, `vmap` and `grad`; in reverse mode only.
 
-    Costs 2·B·V·D FLOP, and 6·B·V·D more with its gradient; 4·B·block_size bytes of scores. bfloat16
-    tables are scored and summed in float32, in which the loss then is; gradients have their table's type.
+    Costs 2·B·V·D FLOP, and 6·B·V·D more with its gradient; 4·B·block_size bytes of scores, and 8·B·C·D of
+    outside words' vectors. bfloat16 tables are scored and summed in float32, in which the loss then is;
+    gradients have their table's type.
 
     Raises:
       InputError: `block_size` is below 1 (above V, there is one block).
@@ -131,7 +132,7 @@ def _loss_backward(block_size: int, saved: Any, cotangent: Array) -> tuple[Array
     )
     rows = candidates[indices].astype(n.dtype)
     dh = n[:, None] * y_hat_candidates - (observed[..., None] * rows).sum(1)
-    dcandidates = dcandidates.at[indices].add(-observed[..., None] * wide[:, None])
+    dcandidates = dcandidates.at[indices].add(-observed[..., None] * wide[:, None], mode="clip")
     dweights = cotangent[:, None] * (log_normalizer[:, None] - _scores_of(h, indices, candidates))
     return dh.astype(h.dtype), None, dcandidates.astype(candidates.dtype), dweights
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, Integer
 
 from ..params import Params
 
-SAFE = 60.0  # exp(±60), summed over any vocabulary, neither overflows nor vanishes in float32
+SAFE = 30.0  # exp(±30), summed over any vocabulary, times or by any share of targets, is well inside float32
 
 
 class CountBlocks(NamedTuple):
@@ -42,15 +42,15 @@ def count_blocks(
     *,
     rows: int,
 ) -> CountBlocks:
-    """Deal the rows of a compressed sparse matrix into blocks of so many, or fewer where V is above two million.
+    """Deal the rows of a compressed sparse matrix, each column once in a row, into blocks of at most so many.
 
     >>> blocks = count_blocks(np.array([1, 3]), np.array([1, 0, 1]), np.array([5.0, 6.0, 7.0]), rows=2)
     >>> blocks.centers.tolist(), blocks.places.tolist(), blocks.counts.tolist()  # a tile of [o0c0 o0c1 o1c0 o1c1]
     ([[0, 1]], [[1, 2, 3]], [[6.0, 5.0, 7.0]])
     """
     vocab_size = len(row_ends)
-    rows = max(1, min(rows, vocab_size, 2**30 // vocab_size))  # places are int32
-    blocks = -(-vocab_size // rows)
+    blocks = -(-vocab_size // max(1, min(rows, 2**30 // vocab_size)))  # places are int32
+    rows = -(-vocab_size // blocks)
     row_starts = np.append(0, row_ends[:-1])
     centers = np.full((blocks, rows), vocab_size, np.int32)
     centers.T.flat[:vocab_size] = np.arange(vocab_size)

@@ -21,6 +21,7 @@ from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
 from .ppmi_svd import ppmi_svd
 from .reports import Callback, Report
+from .rows import RowSparse
 from .shared_newton import shared_newton
 
 ROWS = 256  # centers whose scores against all words are held at once: 512 took a fifth longer, out of the cache
@@ -67,7 +68,7 @@ def start_from_ppmi(counts: Cooccurrence, dim: int, seed: int) -> Params:
     """PPMI's factors, with one of the D numbers for what PMI leaves out: log P(o), by which u_o·v_c differs from it."""
     center, outside = ppmi_svd(counts, dim - 1, seed)
     totals = np.asarray(counts.matrix.sum(0), np.float64)
-    log_share = np.log(np.maximum(totals, 1e-3))
+    log_share = np.log(np.maximum(totals, 1e-12 * totals.sum()))
     log_share -= log_share.mean()
     length = max(float(np.sqrt(log_share.std())), 1e-3)  # as long in one table as in the other
     first = lambda table, column: jnp.asarray(np.column_stack([column, table]), jnp.float32)
@@ -131,7 +132,12 @@ def train_on_counts(
     """`train` for the objectives that see the corpus as its counts; an epoch is a pass over them."""
     counts = tempered(Cooccurrence.from_corpus(corpus, config, counts_config), counts_config)
     if not len(counts.values):
-        raise InputError("no word has another beside it on its line, so there is nothing to count; give longer lines")
+        raise InputError(
+            "no word has another beside it on its line, so there is nothing to count; "
+            "give longer lines, or a larger --sample, which keeps more of the frequent words"
+        )
+    if isinstance(optimizer, RowSparse):
+        raise InputError("every row moves in a pass over the counts; give an optimizer that row_sparse has not wrapped")
     words_in_order, word_counts = corpus.vocabulary.words, corpus.vocabulary.counts
     if config.objective == "ppmi-svd":
         center, outside = ppmi_svd(counts, config.dim, config.seed)
@@ -140,12 +146,12 @@ def train_on_counts(
     params, problem = start_from_ppmi(counts, config.dim, config.seed), make_problem(counts)
     newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
     chosen = optax.with_extra_args_support(optimizer or newton)
-    state = chosen.init(params)
+    state = jax.tree.map(jnp.copy, chosen.init(params))  # some give one buffer twice, which cannot be donated
 
     def one_pass(params: Params, state: Any, problem: Problem) -> tuple[Array, Params, Any]:
         (loss, ridged), gradient = loss_and_gradient(params, problem)
         sampled = lambda params: sampled_loss(params, problem)
-        updates, state = chosen.update(gradient, state, params, value=ridged, value_fn=sampled)
+        updates, state = chosen.update(gradient, state, params, value=ridged, value_fn=sampled, grad=gradient)
         return loss, optax.apply_updates(params, updates), state
 
     began = time.perf_counter()
@@ -159,7 +165,7 @@ def train_on_counts(
             tried = params
             loss, params, state = run(params, state, problem)
             if not np.isfinite(nats := float(loss)):
-                raise FloatingPointError(f"the loss is {nats} after {done} passes; give another optimizer")
+                raise FloatingPointError(f"the loss is {nats} after {done} passes; lower the optimizer's rate")
             if nats < best_loss:
                 best, best_loss = tried, nats
             bar.update(done * words - bar.n)

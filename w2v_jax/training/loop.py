@@ -43,8 +43,8 @@ def train(
 
     Args:
       optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
-        from `config.lr` to a ten-thousandth of it.
-      callbacks: each is called about twice a second, and where an epoch ends.
+        from `config.lr` to a ten-thousandth of it; for softmax-counts, `shared_newton`.
+      callbacks: each is called about twice a second, and where an epoch ends, or a pass over the counts.
       counts: how co-occurrences are counted, for the objectives that learn from counts.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.

@@ -102,9 +102,9 @@ def shared_newton(
         shares = jnp.array(list(itertools.product(SHARES, repeat=2)), here.dtype)
         moved = lambda share: best - share[:, None, None] * step
         tried = jax.lax.map(lambda share: value_fn(Params(*moved(share))), shares)
-        moved_best = moved(shares[jnp.argmin(tried)])
+        moved_best = moved(shares[jnp.argmin(jnp.where(jnp.isnan(tried), jnp.inf, tried))])
         state = NewtonState(
-            jnp.minimum(value, state.value), best, downhill, pairs, state.known + tells.astype(jnp.int32), log_scale
+            jnp.where(fell, value, state.value), best, downhill, pairs, state.known + tells.astype(jnp.int32), log_scale
         )
         return Params(*(moved_best - here)), state
 
