@@ -357,8 +357,11 @@ def test_a_usage_error(command: str, run: Run) -> None:
     assert not Path("out.bin").exists()
 
 
-@pytest.mark.parametrize("options", ["softmax-counts --dim 1 --window 50", "ppmi-svd --dim 1", "softmax --epochs 1",
-                                     "softmax-counts --thinnings 2 --count-power 0.75 --distance harmonic"])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    ["softmax-counts --dim 1 --window 50", "ppmi-svd --dim 1", "softmax --epochs 1",
+     "softmax-counts --thinnings 2 --count-power 0.75 --distance harmonic"],
+)  # fmt: skip
 def test_the_exact_softmax_trains(options: str, run: Run) -> None:
     done = run(f"train text.txt --out out.bin --counts kept --objective {options}")
     assert (done.status, done.err) == (0, "")

@@ -175,12 +175,7 @@ def test_the_best_pass_is_what_is_kept(corpus: Corpus) -> None:
     seen: list[tuple[float, Params]] = []
     see = lambda report, params: seen.append((report.loss, params))
     with jax.numpy_dtype_promotion("standard"):
-        kept = train(
-            corpus,
-            CONFIG,
-            optimizer=optax.adam(2.0),
-            callbacks=[lambda report, params: seen.append((report.loss, params))],
-        )
+        kept = train(corpus, CONFIG, optimizer=optax.adam(2.0), callbacks=[see])
     losses = [loss for loss, _ in seen]
     best = seen[int(np.argmin(losses))][1]
     assert losses[-1] > min(losses)

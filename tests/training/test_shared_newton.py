@@ -132,7 +132,7 @@ def test_a_loss_that_is_no_number_is_a_step_taken_back(matrix: jax.Array) -> Non
     loss, optimizer = loss_of(matrix), newton(matrix)
     params = init_params(jax.random.key(0), VOCAB, DIM)
     state = optimizer.init(params)
-    updates, state = optimizer.update(jax.grad(loss)(params), state, params, value=loss(params), value_fn=loss)
+    _, state = optimizer.update(jax.grad(loss)(params), state, params, value=loss(params), value_fn=loss)
     astray = jax.tree.map(lambda p: p * jnp.nan, params)
     near = lambda moved: jnp.where(moved.center.max() > 0.5, jnp.nan, loss(moved))
     _, state = optimizer.update(astray, state, astray, value=jnp.float32(jnp.nan), value_fn=near)
