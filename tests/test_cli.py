@@ -418,7 +418,7 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --out out.npz", "the ending must be .bin"),
         ("text.txt --out out", "the ending must be .bin"),
         (f"text.txt --out {LONG}", "cannot be written: File name too long"),
-        ("text.txt --cache text.txt/cache", "text.txt/cache: the cache folder cannot be written"),
+        ("text.txt --cache text.txt/cache", "text.txt/cache/text-.*: cannot be written: Not a directory"),
         ("text.txt --metrics nowhere/out.jsonl", "nowhere/out.jsonl: cannot be written"),
         ("text.txt --metrics folder", "folder: is a directory"),
         ("text.txt --dim 0", "dim is 0; it must be"),

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,27 +36,29 @@ def checksum(path: Path) -> str:
 def making(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Give (another folder to write files in, what to say about them); it gets its name when all is written.
 
+    A folder of that name that is not whole is replaced, and one of the same key is left as it is.
+
     Raises:
-      InputError: the folder cannot be written.
+      InputError: the folder cannot be written, or by now holds something of another key.
     """
     about: dict[str, Any] = {"key": key}
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    except OSError as error:
-        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror}") from None
-    try:
+        temporary.mkdir(parents=True)
         yield temporary, about
         about["checksums"] = {path.name: checksum(path) for path in sorted(temporary.iterdir())}
         (temporary / META).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
         try:
             temporary.replace(folder)
         except OSError:  # something is there: another process was quicker, or it is what was found unfit
-            if made(folder, key) is None:
+            there = whole(folder)
+            if there is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 temporary.replace(folder)
+            elif there["key"] != key:
+                raise InputError(f"{folder}: holds something else by now; name another folder") from None
     except OSError as error:
-        raise InputError(f"{folder.parent}: the cache folder cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -177,6 +178,7 @@ def _discard_output() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what is half written is cleared away
     commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
     try:
         try:

@@ -1,5 +1,6 @@
 """Counts: what a loop over all pairs counts; bounded, kept whole, and never another corpus's."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from w2v_jax.config import CountsConfig, TextConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.frequency import keep_probabilities
-from w2v_jax.text import cooccurrence
-from w2v_jax.text.cooccurrence import COLUMNS, VALUES, Cooccurrence
+from w2v_jax.text import cooccurrence, counting
+from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
+from w2v_jax.text.counting import COLUMNS, VALUES
 
 WEIGHTS = {
     "linear": lambda d, window: (window + 1 - d) / window,
@@ -44,8 +46,8 @@ def by_loop(corpus: Corpus, config: TrainConfig, distance: str, keep: np.ndarray
 @pytest.mark.parametrize("distance", list(WEIGHTS))
 @pytest.mark.parametrize(("stretch", "merge"), [(1 << 20, 1 << 24), (64, 100), (7, 1)])
 def test_counts_are_what_a_loop_says(distance: str, stretch: int, merge: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooccurrence, "STRETCH", 4 * stretch)
-    monkeypatch.setattr(cooccurrence, "MERGE", merge)
+    monkeypatch.setattr(counting, "STRETCH", 4 * stretch)
+    monkeypatch.setattr(counting, "MERGE", merge)
     corpus, config = corpus_of(20), TrainConfig(window=4, sample=0.02)
     found = Cooccurrence.from_corpus(corpus, config, CountsConfig(distance=distance))  # type: ignore[arg-type]
     expected = by_loop(corpus, config, distance)
@@ -57,7 +59,7 @@ def test_counts_are_what_a_loop_says(distance: str, stretch: int, merge: int, mo
 
 
 def test_one_endless_line_is_counted_across_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooccurrence, "STRETCH", 48)
+    monkeypatch.setattr(counting, "STRETCH", 48)
     words = corpus_of(10)
     corpus = Corpus.from_sentences([[str(i) for i in words.ids]], TextConfig(min_count=1))
     config = TrainConfig(window=3, sample=0.0)
@@ -67,7 +69,7 @@ def test_one_endless_line_is_counted_across_stretches(monkeypatch: pytest.Monkey
 
 
 def test_thinnings_draw_the_words_that_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooccurrence, "STRETCH", 300)
+    monkeypatch.setattr(counting, "STRETCH", 300)
     corpus = corpus_of(30)
     config = TrainConfig(window=2, sample=0.02, seed=3)
     thinned = Cooccurrence.from_corpus(corpus, config, CountsConfig(thinnings=200)).matrix.toarray()
@@ -91,6 +93,23 @@ def test_thinnings_draw_the_words_that_stay_together(monkeypatch: pytest.MonkeyP
     np.testing.assert_array_equal(thinned, again)
 
 
+def test_thinnings_draw_anew_for_each_seed_round_and_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of one stretch over and over: were the draws those of the first, all would lose the same words."""
+    monkeypatch.setattr(counting, "STRETCH", 400)
+    corpus = Corpus.from_sentences([["a", "b", "c", "d"] * 25] * 40)
+    config = TrainConfig(window=4, sample=0.02)
+    thinned = lambda seed, rounds: (
+        Cooccurrence.from_corpus(corpus, dataclasses.replace(config, seed=seed), CountsConfig(thinnings=rounds)).values
+    )
+    assert (thinned(0, 1) != thinned(1, 1)).any()
+    assert (thinned(0, 1) != thinned(0, 2)).any()
+    # 40 stretches alike would scatter the sums about their mean √40 times as far as 40 that differ.
+    sums = np.array([thinned(seed, 1).sum() for seed in range(12)])
+    kept = keep_probabilities(corpus.vocabulary.counts, config.sample)[0]
+    of_one = 100 * 7.5 * kept**2 * 2  # about what a stretch adds, and so the size of its own scatter
+    assert sums.std() < 0.15 * 40 * of_one / 4
+
+
 def test_a_word_beside_nothing_has_an_empty_row() -> None:
     corpus = Corpus.from_sentences([["alone"], ["to", "be"]] * 5)
     found = Cooccurrence.from_corpus(corpus, TrainConfig(sample=0.0))
@@ -108,7 +127,7 @@ def text_at(path: Path, words: str) -> Corpus:
 def test_counts_are_kept_beside_the_corpus_and_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = text_at(tmp_path / "text.txt", "to be or not to be\n")
     first = Cooccurrence.from_corpus(corpus)
-    monkeypatch.setattr(cooccurrence, "_count", None)
+    monkeypatch.setattr(cooccurrence, "write_counts", None)
     again = Cooccurrence.from_corpus(corpus)
     assert first.folder == again.folder
     assert isinstance(again.values, np.memmap)
@@ -161,7 +180,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cooccurrence, "_sum", full)
+    monkeypatch.setattr(counting, "_sum", full)
     (tmp_path / "room").mkdir()
     with pytest.raises(InputError, match="cannot be written: No space left on device"):
         Cooccurrence.from_corpus(corpus, counts=CountsConfig(tmp_path / "room" / "counts"))

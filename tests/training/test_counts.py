@@ -1,47 +1,30 @@
 """Training on counts: it learns, tells what it reached, repeats itself, and refuses what it cannot do."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scipy import sparse
 
 from w2v_jax.config import CheckpointConfig, CountsConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training import counts as counts_module
-from w2v_jax.training.counts import balanced, loss_and_gradient, make_problem, sampled_loss, start_from_ppmi, tempered
+from w2v_jax.training.counts import tempered
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Report
 from w2v_jax.training.rows import row_sparse
 
-ANIMALS, METALS = ["cat", "dog", "horse", "cow", "pig"], ["iron", "gold", "tin", "lead", "zinc"]
-
-
-@pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    rng = np.random.default_rng(0)
-    groups = [ANIMALS + ["the", "a"], METALS + ["the", "a"]]
-    return Corpus.from_sentences([list(rng.choice(groups[i % 2], 8)) for i in range(2_000)])
-
-
-@pytest.fixture(autouse=True)
-def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts_module, "ROWS", 3)
-
-
+pytestmark = pytest.mark.usefixtures("several_blocks")
 CONFIG = TrainConfig(dim=8, window=3, epochs=6, sample=0.0, objective="softmax-counts")
 
 
 @pytest.mark.parametrize("objective", ["softmax-counts", "ppmi-svd"])
-def test_words_that_occur_together_end_together(objective: str, corpus: Corpus) -> None:
+def test_words_that_occur_together_end_together(objective: str, corpus: Corpus, groups: tuple[list[str], ...]) -> None:
     vectors = train(corpus, TrainConfig(**{**CONFIG.__dict__, "objective": objective}))
     assert vectors.params is not None
     assert vectors.vectors.shape == vectors.params.outside.shape == (12, 8)
-    for group in (ANIMALS, METALS):
+    for group in groups:
         assert {word for word, _ in vectors.most_similar(group[0], topn=4)} == set(group[1:])
 
 
@@ -72,34 +55,6 @@ def test_the_same_seed_gives_the_same_bits(corpus: Corpus) -> None:
     np.testing.assert_array_equal(first.vectors, second.vectors)
 
 
-def test_the_start_scores_a_word_by_its_pmi_and_its_frequency(corpus: Corpus) -> None:
-    """With as many numbers as words, the start is PPMI itself, and log P(o) beside it."""
-    counts = Cooccurrence.from_corpus(corpus, CONFIG)
-    params = start_from_ppmi(counts, len(corpus.vocabulary) + 1, seed=0)
-    dense = counts.matrix.toarray().astype(np.float64)
-    share = dense.sum(0) / dense.sum()
-    pmi = np.log(np.maximum(dense, 1e-30) * dense.sum() / np.outer(dense.sum(1), dense.sum(0)))
-    expected = pmi.clip(0) + np.log(share) - np.log(share).mean()
-    np.testing.assert_allclose(params.center @ params.outside.T, expected, atol=1e-3)
-
-
-def test_balanced_tables_have_one_covariance_and_the_same_scores() -> None:
-    rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(5, 5))
-    center, outside = rng.normal(size=(40, 5)) @ mixing * 3, rng.normal(size=(40, 5))
-    params = Params(*(jnp.asarray(table, jnp.float32) for table in (center, outside)))
-    counts = np.arange(40, 0, -1)
-    found = balanced(params, counts)
-    np.testing.assert_allclose(found.center @ found.outside.T, params.center @ params.outside.T, atol=1e-3)
-    covariance = lambda table: np.cov(table.T, aweights=np.sqrt(counts))
-    np.testing.assert_allclose(covariance(found.center), covariance(found.outside), rtol=1e-3, atol=1e-3)
-    again = balanced(
-        Params(params.center @ mixing, params.outside @ np.linalg.inv(mixing).T.astype(np.float32)), counts
-    )
-    gram = lambda table: table @ table.T  # the basis may turn, the angles do not
-    np.testing.assert_allclose(gram(again.center), gram(found.center), rtol=1e-2, atol=1e-2)
-
-
 def test_tempered_counts_are_their_formula(corpus: Corpus) -> None:
     counts = Cooccurrence.from_corpus(corpus, CONFIG)
     assert tempered(counts, CountsConfig()) is counts
@@ -107,13 +62,6 @@ def test_tempered_counts_are_their_formula(corpus: Corpus) -> None:
     expected = np.sqrt(counts.matrix.toarray().astype(np.float64))
     expected *= expected.sum(0) ** -0.25
     np.testing.assert_allclose(found, expected * counts.matrix.sum() / expected.sum(), rtol=1e-5)
-
-
-def test_the_sampled_loss_is_near_the_loss(corpus: Corpus) -> None:
-    counts = Cooccurrence.from_corpus(corpus, CONFIG)
-    problem, params = make_problem(counts), start_from_ppmi(counts, 8, seed=0)
-    (_, ridged), _ = loss_and_gradient(params, problem)
-    assert abs(float(sampled_loss(params, problem)) - float(ridged)) < 0.3
 
 
 @pytest.mark.parametrize("refused", ["held out", "checkpoints"])
@@ -138,29 +86,6 @@ def test_counts_in_a_named_folder_are_used_again(corpus: Corpus, tmp_path) -> No
     np.testing.assert_array_equal(train(corpus, CONFIG, counts=named).vectors, first.vectors)
     with pytest.raises(InputError, match="holds counts of window 3, not 4"):
         train(corpus, TrainConfig(**{**CONFIG.__dict__, "window": 4}), counts=named)
-
-
-def lopsided() -> Cooccurrence:
-    """Counts whose rows and columns have other sums, as no window makes them."""
-    matrix = sparse.csr_array(np.triu(np.random.default_rng(0).uniform(1, 9, (12, 12))).astype(np.float32))
-    return Cooccurrence(matrix.indptr[1:].astype(np.int64), matrix.indices, matrix.data)
-
-
-def test_the_shares_are_of_centers_and_of_outside_words() -> None:
-    counts = lopsided()
-    dense, problem = counts.matrix.toarray(), make_problem(counts)
-    np.testing.assert_allclose(problem.center_share, dense.sum(1) / dense.sum(), rtol=1e-5)
-    np.testing.assert_allclose(problem.outside_share, dense.sum(0) / dense.sum(), rtol=1e-5)
-    params = start_from_ppmi(counts, 5, seed=0)
-    losses = []
-    for number in (0.0, 0.5):  # of targets, as the ridge
-        problem = make_problem(counts, ridge=number)
-        (_, ridged), _ = loss_and_gradient(params, problem)
-        some = sampled_loss(params, problem)  # four blocks of three rows: all of them
-        np.testing.assert_allclose(some, ridged, rtol=1e-5)
-        losses.append(float(ridged))
-    norm = sum(float((table**2).sum()) for table in params)
-    np.testing.assert_allclose(losses[1] - losses[0], 0.25 * norm / dense.sum(), rtol=1e-3)
 
 
 def test_the_powers_are_used(corpus: Corpus) -> None:

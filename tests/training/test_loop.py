@@ -25,17 +25,6 @@ from w2v_jax.training.step import make_gradients, make_train_step
 from w2v_jax.training.stream import stream
 from w2v_jax.vectors.pictures import principal_axes
 
-ANIMALS, METALS = ["cat", "dog", "horse", "cow", "pig"], ["iron", "gold", "tin", "lead", "zinc"]
-
-
-@pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    """Sentences about animals and sentences about metals: what occurs together is alike."""
-    rng = np.random.default_rng(0)
-    groups = [ANIMALS + ["the", "a"], METALS + ["the", "a"]]
-    return Corpus.from_sentences([list(rng.choice(groups[i % 2], 8)) for i in range(4_000)])
-
-
 CONFIG = TrainConfig(dim=16, window=3, epochs=3, sample=0.0, block=64, noise=32, lr=0.05)
 
 
@@ -45,12 +34,12 @@ CONFIG = TrainConfig(dim=16, window=3, epochs=3, sample=0.0, block=64, noise=32,
      ("naive-softmax", optax.sgd(optax.linear_schedule(0.01, 0.001, 5_000), momentum=0.5))],
 )  # fmt: skip
 def test_words_that_occur_together_end_together(
-    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus
+    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus, groups: tuple[list[str], ...]
 ) -> None:
     config = TrainConfig(**{**CONFIG.__dict__, "objective": objective})
     reports: list[Report] = []
     vectors = train(corpus, config, optimizer=optimizer, callbacks=[lambda report, params: reports.append(report)])
-    for group in (ANIMALS, METALS):
+    for group in groups:
         near = [word for word, _ in vectors.most_similar(group[0], topn=4)]
         assert set(near) <= set(group)
     assert reports[-1].words == 3 * len(corpus.ids)

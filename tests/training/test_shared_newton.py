@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from w2v_jax.params import Params, init_params
-from w2v_jax.training.shared_newton import SHARES, _newton_step, _two_loops, shared_newton
+from w2v_jax.training.shared_newton import REACH, SHARES, _covariances, _newton_step, _two_loops, shared_newton
 
 VOCAB, DIM, RIDGE = 60, 6, 1e-4
 
@@ -94,6 +94,30 @@ def test_a_sample_that_finds_every_move_bad_still_moves_least(matrix: jax.Array)
     away, _ = optimizer.update(jax.grad(loss)(params), state, params, value=loss(params), value_fn=lambda p: -far(p))
     ratio = np.asarray(away.outside / jnp.where(near.outside == 0, 1, near.outside))[np.asarray(near.outside) != 0]
     np.testing.assert_allclose(ratio, max(SHARES) / min(SHARES), rtol=1e-3)
+
+
+def test_covariances_are_of_the_other_table_about_its_mean_for_centers() -> None:
+    rng = np.random.default_rng(0)
+    center, outside = rng.normal(size=(2, 9, 3)) + 2
+    share = rng.dirichlet(np.ones(9), 2)
+    point, shares = jnp.asarray([center, outside], jnp.float32), jnp.asarray(share, jnp.float32)
+    of_outside, of_center = _covariances(point, shares)
+    np.testing.assert_allclose(of_outside, np.cov(outside.T, ddof=0, aweights=share[1]), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(of_center, (center.T * share[0]) @ center, rtol=1e-4)
+
+
+def test_no_row_moves_its_scores_further_than_reach(matrix: jax.Array) -> None:
+    """However steep the loss."""
+    loss, optimizer = loss_of(matrix), newton(matrix)
+    params = init_params(jax.random.key(0), VOCAB, DIM)
+    params = params._replace(outside=params.center[::-1])
+    steep = jax.tree.map(lambda g: 1e4 * g, jax.grad(loss)(params))
+    keenly = lambda moved: -optax.tree.norm(optax.tree.sub(moved, params))  # the further the better
+    moves, _ = optimizer.update(steep, optimizer.init(params), params, value=loss(params), value_fn=keenly)
+    share = jnp.stack([matrix.sum(1), matrix.sum(0)])
+    covariances = _covariances(jnp.stack(params), share)
+    squares = jnp.einsum("tvd,tde,tve->tv", jnp.stack(moves), covariances, jnp.stack(moves))
+    assert np.sqrt(float(squares.max())) == pytest.approx(max(SHARES) * REACH, rel=1e-3)
 
 
 def test_the_newton_step_solves_its_equations(dtype: str) -> None:

@@ -123,7 +123,7 @@ def _shift(
 
 
 def softmax_counts_loss(params: Params, blocks: CountBlocks) -> tuple[Float[Array, " V"], Params]:
-    """J, each center's share of it, and its gradient. Costs 6·V²·D FLOP and V² exponentials, and holds V·B numbers.
+    """J, each center's share of it, and its gradient. Costs 6·V²·D FLOP and V² exponentials, and holds 2·V·B numbers.
 
     >>> import jax.numpy as jnp
     >>> blocks = count_blocks(np.array([1, 2]), np.array([1, 0]), np.array([5.0, 3.0], np.float32), rows=2)
@@ -134,12 +134,8 @@ def softmax_counts_loss(params: Params, blocks: CountBlocks) -> tuple[Float[Arra
 
     def add(so_far: tuple[Array, Params], block: CountBlocks) -> tuple[tuple[Array, Params], None]:
         loss, gradient = so_far
-        rows = (
-            params.center.at[block.centers].get(mode="fill", fill_value=0),
-            params.outside,
-            block.places,
-            block.counts,
-        )
+        center = params.center.at[block.centers].get(mode="fill", fill_value=0)
+        rows = center, params.outside, block.places, block.counts
         scored = score_rows(*rows)
         dcenter, doutside = rows_gradients(*rows, scored)
         dcenter = gradient.center.at[block.centers].set(dcenter, mode="drop")
@@ -150,8 +146,11 @@ def softmax_counts_loss(params: Params, blocks: CountBlocks) -> tuple[Float[Arra
     return jax.lax.scan(add, nothing, blocks)[0]
 
 
-def softmax_counts_sample(params: Params, blocks: CountBlocks) -> Float[Array, ""]:
-    """J of some of the blocks by their targets: each block is a fair sample of the centers. A third of the FLOP."""
+def mean_softmax_loss(params: Params, blocks: CountBlocks) -> Float[Array, ""]:
+    """Nats a target in all or some of the blocks, for a third of the gradient's FLOP.
+
+    A few tell about what all do, each having frequent and rare words alike.
+    """
 
     def of_block(block: CountBlocks) -> tuple[Array, Array]:
         center = params.center.at[block.centers].get(mode="fill", fill_value=0)

@@ -1,36 +1,25 @@
 """How often each word is expected to stand outside each center, over a whole corpus, kept on disk.
 
 Summed over a corpus, the naive softmax loss depends on nothing else (`objectives/softmax_counts.py`).
-With C the [tokens, V] matrix that has a one where a token is a word, and W the banded [tokens,
-tokens] matrix of a window's weights, the counts are Cᵀ W C: sparse products, a stretch of the text at
-a time, which sum what falls together in linear time. The stretches' counts lie on disk until they
-are summed, some rows at a time, so that memory grows neither with the length of the text nor with
-the number of counts, save where the counts of a single row in all stretches do.
 """
 
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
 from scipy import sparse
-from tqdm import tqdm
 
 from ..cache import digest, made, making, whole
 from ..config import CountsConfig, TrainConfig
 from ..errors import InputError
-from ..frequency import keep_probabilities
 from .corpus import Corpus
+from .counting import COLUMNS, ROW_ENDS, VALUES, write_counts
 
 FORMAT = 1
-ROW_ENDS, COLUMNS, VALUES = "row_ends.int64", "columns.int32", "values.float32"
-STRETCH = 5 << 20  # tokens times window counted at once
-MERGE = 1 << 24  # counts of stretches, or rows of them, summed at once
-THIN = 2  # which of the seed's sequences subsampling draws from
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,16 +61,22 @@ class Cooccurrence:
         """
         config, counts = config or TrainConfig(), counts or CountsConfig()
         key = _key(corpus, config, counts)
+
+        def count(folder: Path) -> Cooccurrence:
+            with making(folder, key) as (temporary, _):
+                write_counts(corpus, config, counts, temporary)
+            return _open(folder)
+
         if named := counts.counts:
-            return _map(named, key) if named.exists() else _count(corpus, config, counts, named, key)
+            if not named.exists():
+                return count(named)
+            _check(named, key)
+            return _open(named)
         if corpus.folder is None:
             with tempfile.TemporaryDirectory() as temporary:
-                found = _count(corpus, config, counts, Path(temporary) / "counts", key)
-                return dataclasses.replace(found, folder=None)
+                return dataclasses.replace(count(Path(temporary) / "counts"), folder=None)
         beside = corpus.folder.with_name(f"{corpus.folder.name}-counts-{digest(key)}")
-        if made(beside, key) is None:
-            return _count(corpus, config, counts, beside, key)
-        return _map(beside, key)
+        return count(beside) if made(beside, key) is None else _open(beside)
 
     def __len__(self) -> int:
         """How many words, V."""
@@ -103,7 +98,7 @@ def _key(corpus: Corpus, config: TrainConfig, counts: CountsConfig) -> dict[str,
     }  # fmt: skip
 
 
-def _map(folder: Path, key: dict[str, Any]) -> Cooccurrence:
+def _check(folder: Path, key: dict[str, Any]) -> None:
     about = whole(folder)
     if about is None:
         raise InputError(f"{folder}: is no whole folder of counts; name another, where they will be counted anew")
@@ -113,6 +108,9 @@ def _map(folder: Path, key: dict[str, Any]) -> Cooccurrence:
             differs = f"{name} {theirs.get(name)}, not {key.get(name)}"
             what = "another corpus" if name in ("corpus", "words") else differs
             raise InputError(f"{folder}: holds counts of {what}; name another folder")
+
+
+def _open(folder: Path) -> Cooccurrence:
     files = ((ROW_ENDS, np.int64), (COLUMNS, np.int32), (VALUES, np.float32))
     # A file of no bytes cannot be mapped: no word has another beside it.
     row_ends, columns, values = (
@@ -120,130 +118,3 @@ def _map(folder: Path, key: dict[str, Any]) -> Cooccurrence:
         for name, dtype in files
     )
     return Cooccurrence(row_ends, columns, values, folder)
-
-
-def _count(
-    corpus: Corpus, config: TrainConfig, counts: CountsConfig, folder: Path, key: dict[str, Any]
-) -> Cooccurrence:
-    vocab_size = len(corpus.vocabulary)
-    keep = keep_probabilities(corpus.vocabulary.counts, config.sample)
-    # Rows and columns are both multiplied by it: by 1/thinnings together, or by the share of pairs that stay.
-    scale = np.full(vocab_size, counts.thinnings**-0.5) if counts.thinnings else keep
-    hidden = f".{folder.name}.stretches."
-    with (
-        making(folder, key) as (temporary, _),
-        tempfile.TemporaryDirectory(dir=folder.parent, prefix=hidden) as scratch,
-    ):
-        stretches, entries = [], np.zeros(vocab_size, np.int64)
-        for stretch in _stretches(corpus, config, counts, Path(scratch)):
-            stretches.append(stretch)
-            entries += np.diff(np.append(0, np.fromfile(stretch.row_ends, np.int64)))
-        with (
-            open(temporary / ROW_ENDS, "wb") as row_ends,
-            open(temporary / COLUMNS, "wb") as columns,
-            open(temporary / VALUES, "wb") as values,
-        ):
-            total = 0
-            for first, last in _ranges(entries, len(stretches)):
-                rows = _sum([stretch.rows(first, last) for stretch in stretches], (last - first, vocab_size))
-                rows = sparse.diags_array(scale[first:last]) @ rows @ sparse.diags_array(scale)
-                rows.data = rows.data.astype(np.float32)
-                rows.eliminate_zeros()  # what is too rare for float32
-                rows.sort_indices()
-                row_ends.write((total + rows.indptr[1:]).astype(np.int64).data)
-                columns.write(rows.indices.astype(np.int32).data)
-                values.write(rows.data.data)
-                total += rows.nnz
-    return _map(folder, key)
-
-
-class Stretch(NamedTuple):
-    """The counts of a stretch of text, in files, before subsampling's share."""
-
-    row_ends: Path
-    columns: Path
-    values: Path
-    vocab_size: int
-
-    def rows(self, first: int, last: int) -> Any:
-        """Some of its rows, in float64, for long sums."""
-        before = max(first - 1, 0)
-        ends = np.fromfile(self.row_ends, np.int64, last - before, offset=8 * before)
-        ends = ends if first else np.append(0, ends)
-        columns, values = (
-            np.fromfile(path, dtype, ends[-1] - ends[0], offset=4 * ends[0])
-            for path, dtype in ((self.columns, np.int32), (self.values, np.float32))
-        )
-        shape = last - first, self.vocab_size
-        return sparse.csr_array((values.astype(np.float64), columns, ends - ends[0]), shape=shape)
-
-
-def _ranges(entries: Integer[np.ndarray, " V"], stretches: int) -> Iterator[tuple[int, int]]:
-    """Rows to sum together: at least one, and no more than have `MERGE` entries in all stretches, or are so many."""
-    ends, first = np.cumsum(entries), 0
-    while first < len(entries):
-        before = ends[first - 1] if first else 0
-        last = int(np.searchsorted(ends, before + MERGE, "right"))
-        last = max(first + 1, min(last, first + MERGE // max(1, stretches)))
-        yield first, last
-        first = last
-
-
-def _stretches(corpus: Corpus, config: TrainConfig, counts: CountsConfig, scratch: Path) -> Iterator[Stretch]:
-    """Cᵀ W C of one stretch after another, as files."""
-    window, vocab_size = config.window, len(corpus.vocabulary)
-    distance = np.arange(1, window + 1)
-    weight = {"linear": (window + 1 - distance) / window, "flat": np.ones(window), "harmonic": 1 / distance}
-    weights = np.concatenate([weight[counts.distance][::-1], weight[counts.distance]]).astype(np.float32)
-    offsets = np.delete(np.arange(2 * window + 1), window)
-    for i, (ids, lines) in enumerate(_texts(corpus, config, counts)):
-        around = np.lib.stride_tricks.sliding_window_view
-        ids_around, lines_around = (around(part, 2 * window + 1)[:, offsets] for part in (ids, lines))
-        centers, center_lines = ids[window:-window], lines[window:-window]
-        beside = lines_around == center_lines[:, None]
-        seen_ends = np.append(0, np.cumsum(beside.sum(1)))
-        shape = len(centers), vocab_size
-        seen = sparse.csr_array((np.broadcast_to(weights, beside.shape)[beside], ids_around[beside], seen_ends), shape)
-        is_center = sparse.csr_array((np.ones(len(centers)), centers, np.arange(len(centers) + 1)), shape)
-        together = is_center.T.tocsr() @ seen
-        files = [scratch / f"{i}.{name}" for name in (ROW_ENDS, COLUMNS, VALUES)]
-        together.indptr[1:].astype(np.int64).tofile(files[0])
-        together.indices.astype(np.int32).tofile(files[1])
-        together.data.astype(np.float32).tofile(files[2])
-        yield Stretch(files[0], files[1], files[2], vocab_size)
-
-
-def _texts(corpus: Corpus, config: TrainConfig, counts: CountsConfig) -> Iterator[tuple[Any, Any]]:
-    """(ids, lines) of one stretch after another, its centers with `window` tokens before and after them."""
-    keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
-    rounds, window = max(1, counts.thinnings), config.window
-    stretch = max(1, STRETCH // window)
-    bar = tqdm(total=rounds * len(corpus.ids), desc="counting", unit="words", unit_scale=True, disable=None)
-    beyond = np.full((2, window), -1, np.int32)  # line −1 and no line are never one line
-    with bar:
-        for round_ in range(rounds):
-            before = beyond - 1
-            for start in range(0, len(corpus.ids), stretch):
-                ids = corpus.ids[start : start + stretch]
-                lines = np.searchsorted(corpus.line_ends, start + np.arange(len(ids)), "right") & 0x3FFFFFFF
-                text = np.stack([ids, lines.astype(np.int32)])
-                if counts.thinnings:
-                    generator = np.random.Philox(key=[config.seed, THIN], counter=[0, 0, round_, start])
-                    text = text[:, np.random.Generator(generator).random(len(ids), np.float32) < keep[ids]]
-                text = np.concatenate([before, text] + [beyond] * (start + stretch >= len(corpus.ids)), axis=1)
-                if text.shape[1] > 2 * window:
-                    yield text[0], text[1]
-                before = text[:, -2 * window :]
-                bar.update(len(ids))
-
-
-def _sum(parts: list[Any], shape: tuple[int, int]) -> Any:
-    """The sum of sparse matrices in one product, [I I … I] times the matrices above one another."""
-    if not parts:  # subsampling left no two words
-        return sparse.csr_array(shape)
-    rows = shape[0]
-    ones = sparse.csr_array(
-        (np.ones(rows * len(parts)), np.tile(np.arange(rows), len(parts)), np.arange(rows * len(parts) + 1)),
-        shape=(rows * len(parts), rows),
-    )
-    return ones.T.tocsr() @ sparse.vstack(parts, format="csr")

@@ -53,9 +53,10 @@ def shared_newton(
 
     `center_share` and `outside_share` are the shares of all targets whose center, and whose outside
     word, each word is. The loss is in nats a target, plus ridge/2·|params|²: without it a row with few
-    targets has its minimum at infinity. `value_fn` maps params to the loss, or to a fair sample of it,
-    of a small part of the cost: it chooses how far either table goes. Should a step not have lowered the
-    loss, the next update leads from the best point, `state.point`, whose loss so never rises.
+    targets has its minimum at infinity. `value_fn` maps params to the loss, or to an estimate of a small
+    part of the cost: sixteen calls choose how far either table goes. Should a step not have lowered the
+    loss, the next update leads from the best point, `state.point`, whose loss so never rises. The state
+    is 24·V·D numbers.
 
     >>> import jax.numpy as jnp
     >>> optimizer = shared_newton(jnp.ones(1), jnp.ones(1), ridge=0.1)
@@ -83,7 +84,8 @@ def shared_newton(
         value_fn: Callable[[Params], Array],
         **_: object,
     ) -> tuple[Params, NewtonState]:
-        here, slope = jnp.stack(params or ()), jnp.stack(gradient)
+        assert params is not None, "shared_newton's update needs params"
+        here, slope = jnp.stack(params), jnp.stack(gradient)
         pair = jnp.stack([here - state.point, slope - state.gradient])
         tells = jnp.isfinite(state.value) & (jnp.vdot(*pair) > 0)
         pairs = jnp.where(tells, jnp.concatenate([state.pairs[1:], pair[None]]), state.pairs)

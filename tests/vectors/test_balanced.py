@@ -1,0 +1,30 @@
+"""Vectors from two tables: the scores stay, and what was free in the tables is settled."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from w2v_jax.params import Params
+from w2v_jax.vectors.balanced import as_vectors, balanced
+
+
+def test_balanced_tables_have_one_covariance_and_the_same_scores() -> None:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(5, 5))
+    center, outside = rng.normal(size=(40, 5)) @ mixing * 3, rng.normal(size=(40, 5))
+    params = Params(*(jnp.asarray(table, jnp.float32) for table in (center, outside)))
+    counts = np.arange(40, 0, -1)
+    found = balanced(params, counts)
+    np.testing.assert_allclose(found.center @ found.outside.T, params.center @ params.outside.T, atol=1e-3)
+    covariance = lambda table: np.cov(table.T, aweights=np.sqrt(counts))
+    np.testing.assert_allclose(covariance(found.center), covariance(found.outside), rtol=1e-3, atol=1e-3)
+    again = balanced(
+        Params(params.center @ mixing, params.outside @ np.linalg.inv(mixing).T.astype(np.float32)), counts
+    )
+    gram = lambda table: table @ table.T  # the basis may turn, the angles do not
+    np.testing.assert_allclose(gram(again.center), gram(found.center), rtol=1e-2, atol=1e-2)
+
+
+def test_vectors_are_center_and_some_outside_about_their_means() -> None:
+    params = Params(jnp.array([[1.0, 0.0], [3.0, 0.0]]), jnp.array([[0.0, 10.0], [0.0, 40.0]]))
+    # Words weigh the roots of their counts, 2 to 1: the means are 5/3 and 20.
+    np.testing.assert_allclose(as_vectors(params, np.array([4, 1])), [[-2 / 3, -3], [4 / 3, 6]], rtol=1e-6)
