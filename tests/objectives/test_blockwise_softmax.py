@@ -183,3 +183,12 @@ def test_rows_counted_twice_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blockwise_softmax, "_block", unmasked)
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(log_normalizers(centers, outside, block_size=5), expected, rtol=1e-6)
+
+
+def test_no_centers_have_no_loss() -> None:
+    outside = jnp.ones((5, 3))
+    for indices in (jnp.zeros(0, jnp.int32), jnp.zeros((0, 2), jnp.int32)):
+        loss = lambda h, outside: blockwise_softmax_loss(h, indices, outside, block_size=2).sum()  # noqa: B023
+        value, gradients = jax.value_and_grad(loss, (0, 1))(jnp.ones((0, 3)), outside)
+        assert value == 0
+        np.testing.assert_array_equal(gradients[1], jnp.zeros_like(outside))

@@ -46,11 +46,10 @@ def blockwise_softmax_loss(
     """
     if block_size < 1:
         raise InputError(f"block_size is {block_size}; it must be at least 1")
-    centers, vocab_size = center_vectors.shape[0], outside_vectors.shape[0]
-    indices = outside_indices.reshape(centers, -1)
+    indices = outside_indices if outside_indices.ndim > 1 else outside_indices[:, None]
     dtype = _accumulator(center_vectors, outside_vectors)
     weights = jnp.ones(indices.shape, dtype) if weights is None else weights.reshape(indices.shape).astype(dtype)
-    return _loss(min(block_size, vocab_size), center_vectors, indices, outside_vectors, weights)
+    return _loss(min(block_size, outside_vectors.shape[0]), center_vectors, indices, outside_vectors, weights)
 
 
 def log_normalizers(h: Float[Array, "B D"], candidates: Float[Array, "V D"], *, block_size: int) -> Float[Array, " B"]:

@@ -27,6 +27,7 @@ from .state import TrainState, init_state
 from .step import Metrics, make_gradients, make_train_step
 from .stream import expected_steps, stream
 
+COUNTED = ("softmax-counts", "ppmi-svd")  # objectives that learn from counts
 DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
 
 
@@ -50,8 +51,8 @@ def train(
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
 
     Raises:
-      InputError: the vocabulary is a single word, or no line has two words; the checkpoints cannot be
-        written or read, or are of another training.
+      InputError: the vocabulary is a single word, or no line has two words; an option is not for this
+        objective; the checkpoints cannot be written or read, or are of another training.
       Stopped: a signal came, and where training stands has been saved.
       FloatingPointError: the loss is no longer a number.
 
@@ -63,10 +64,8 @@ def train(
     config = config or TrainConfig()
     vocabulary, words_an_epoch = corpus.vocabulary, len(corpus.ids)
     _check_that_there_is_text(corpus, config)
-    if config.objective in ("softmax-counts", "ppmi-svd"):
-        if config.held_out or (checkpoints and checkpoints.checkpoint_dir):
-            raise InputError(f"{config.objective} sees the whole corpus in each of a few passes: "
-                             "it holds no text out and writes no checkpoints")  # fmt: skip
+    _check_that_options_have_effect(config, checkpoints, counts)
+    if config.objective in COUNTED:
         return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
     state = init_state(config, vocabulary, optimizer)
@@ -131,6 +130,19 @@ def _check_that_there_is_text(corpus: Corpus, config: TrainConfig) -> None:
         if next(stream(corpus, config, blocks=1, held_out=held_out), None) is None:
             what = "hold out" if held_out else "train on"
             raise InputError(f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {what}")
+
+
+def _check_that_options_have_effect(
+    config: TrainConfig, checkpoints: CheckpointConfig | None, counts: CountsConfig | None
+) -> None:
+    if config.objective not in COUNTED:
+        if counts not in (None, CountsConfig()):
+            raise InputError(f"{config.objective} reads the text itself; the options of counts "
+                             f"are for {' and '.join(COUNTED)}")  # fmt: skip
+        return
+    if config.held_out or (checkpoints and checkpoints.checkpoint_dir):
+        raise InputError(f"{config.objective} sees the whole corpus in each of a few passes: "
+                         "it holds no text out and writes no checkpoints")  # fmt: skip
 
 
 def _compile(step: Any, state: TrainState, config: TrainConfig) -> Any:
