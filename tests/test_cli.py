@@ -557,6 +557,18 @@ def test_an_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tree()) == ["text.txt"]
 
 
+def test_a_stop_while_counting_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("w2v_jax.text.counting._sum", stop)
+    status, _, err = run("train text.txt --out out.bin --objective ppmi-svd --counts kept --cache encoded")
+    signal.signal(signal.SIGTERM, before)
+    assert (status, err) == (143, "w2v_jax: stopped; no vectors were written\n")
+    assert {name.split("/")[0] for name in tree()} == {"text.txt", "encoded"}
+
+
 def test_an_interrupt_from_outside() -> None:
     training = program("train text.txt --out out.bin --metrics out.jsonl --epochs 100000")
     metrics = Path("out.jsonl")

@@ -176,9 +176,14 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _stop(number: int, _: object) -> None:
+    """Like Ctrl-C, so that what is half written is cleared away."""
+    raise Stopped("stopped; no vectors were written", number)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what is half written is cleared away
+    signal.signal(signal.SIGTERM, _stop)
     commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
     try:
         try:
