@@ -4,12 +4,13 @@
 
 X is what `w2v_jax.text.cooccurrence` counts in TEXT's most frequent words with the default window 5, distance
 weights (6 − d)/5, and sample 1e-3 in expectation. A twentieth of the text is left out of the counts, and scored
-beside. Every optimizer starts from PPMI's factors and from random vectors; Adam, Adagrad and SGD at the best of some
-rates after four passes, L-BFGS (scipy's) with every evaluation counted as a pass. The third start is the one that
-`train` takes, from frequent words first; what it cost stands with its seconds.
+beside. Every optimizer starts from PPMI's factors and from random vectors (but for PPMI's column of log frequencies,
+without which a dozen passes learn little else); Adam, Adagrad and SGD at the best of some rates after four passes,
+scipy's L-BFGS with every evaluation counted as a pass and the best so far shown. The third start is the one that
+`train` takes, from frequent words first. What a start cost stands with its seconds.
 OUT/softmax_convergence.jsonl holds every pass, and OUT/softmax_convergence.png draws them.
 
-Time: an hour on 2 cores. Expected: experiments/BENCHMARKS.md.
+Time: 40 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
 """
 
 import argparse
@@ -95,8 +96,8 @@ def by_optax(
     while True:
         tried, started = params, time.perf_counter()
         (loss, norm), params, state = jax.block_until_ready(run(params, state, problem))
-        yield spent, float(loss), float(norm), tried
-        spent += time.perf_counter() - started
+        before, spent = spent, spent + time.perf_counter() - started
+        yield before, float(loss), float(norm), tried
 
 
 def by_lbfgs(params: Params, problem: Problem, passes: int, spent: float = 0.0) -> Iterator[Point]:
@@ -168,12 +169,14 @@ def main() -> None:
     unigram = -(share * np.log(np.where(share > 0, share, 1))).sum()
     print(f"V {len(counts):,}, {float(problem.targets):,.0f} targets; their unigram NLL {unigram:.4f}")
     starts: dict[str, tuple[Params, float]] = {}
-    for name, start in (("PPMI", start_from_ppmi), ("frequent", coarse_to_fine)):
+    for name, start in (
+        ("PPMI", lambda: start_from_ppmi(counts, args.dim, 0)),
+        ("frequent", lambda: coarse_to_fine(counts, args.dim, 0)[0]),
+    ):
         began = time.perf_counter()
-        starts[name] = jax.block_until_ready(start(counts, args.dim, 0)), time.perf_counter() - began
+        starts[name] = jax.block_until_ready(start()), time.perf_counter() - began
     keys = jax.random.split(jax.random.key(0))
     noise = (0.1 * jax.random.normal(key, (len(counts), args.dim - 1)) for key in keys)
-    # The column of log frequencies is PPMI's, without which a dozen passes learn little else.
     first = (table[:, :1] for table in starts["PPMI"][0])
     starts["random"] = Params(*map(jnp.hstack, zip(first, noise, strict=True))), 0.0
     rows: list[Row] = []

@@ -2,8 +2,8 @@
 
     python -m experiments.softmax_quality TEXT --eval FOLDER [--out out]
 
-Six ways to 100 numbers a word, window 5, sample 1e-3, each in a process of its own with an empty cache and two
-threads: the count form on raw and on tempered counts (both powers .75), after each of four passes; PPMI-SVD; the
+Six ways to 100 numbers a word, window 5, sample 1e-3, each in a process of its own with an empty cache and all
+cores: the count form on raw and on tempered counts (both powers .75), after each of four passes; PPMI-SVD; the
 streaming softmax, cut off after four minutes, when it has read little of the text; negative sampling, here and
 gensim's (`pip install -e .[bench]`), with 1, 2 and 5 epochs, each of which decays its rate to the end. Time is of the
 whole process up to there. TEXT and FOLDER are those of `benchmark_training`.
@@ -40,7 +40,10 @@ from w2v_jax.frequency import noise_distribution
 from w2v_jax.objectives.softmax_counts import mean_softmax_loss
 from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
-from w2v_jax.training.counts_problem import make_problem
+from w2v_jax.training.coarse_to_fine import coarse_to_fine
+from w2v_jax.training.counts import tempered
+from w2v_jax.training.counts_problem import make_pass, make_problem
+from w2v_jax.training.shared_newton import shared_newton
 from w2v_jax.vectors.balanced import as_vectors, balanced
 
 from .benchmark_training import MEASURES, fold, qualities
@@ -60,15 +63,17 @@ def encoded(text: str) -> w2v.Corpus:
 
 
 def count_form(text: str, keep: Keep, power: float) -> None:
-    """A point after each pass; the first is the start, from frequent words."""
+    """As `train` does, with a point after each pass; the first is the start, from frequent words."""
     corpus = encoded(text)
     words, counts = corpus.vocabulary.words, corpus.vocabulary.counts
-
-    def see(report: w2v.Report, params: Params) -> None:
-        keep(words, as_vectors(balanced(params, counts), counts), params, f"{report.epoch:.0f} passes")
-
     powers = CountsConfig(count_power=power, context_power=power)
-    w2v.train(corpus, w2v.TrainConfig(objective="softmax-counts", epochs=4), callbacks=[see], counts=powers)
+    params, problem = coarse_to_fine(tempered(Cooccurrence.from_corpus(corpus), powers), 100, seed=0)
+    optimizer = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
+    state, run = optimizer.init(params), jax.jit(make_pass(optimizer), donate_argnums=1)
+    for passes in range(5):
+        keep(words, as_vectors(balanced(params, counts), counts), params, f"{passes} passes")
+        if passes < 4:
+            _, params, state = jax.block_until_ready(run(params, state, problem))
 
 
 def ppmi_svd(text: str, keep: Keep) -> None:
@@ -110,9 +115,12 @@ def gensim(text: str, keep: Keep, epochs: int) -> None:
     from gensim.models import Word2Vec
 
     model = Word2Vec(
-        corpus_file=text, vector_size=100, window=5, min_count=5, sample=1e-3, negative=5, sg=1, epochs=epochs,
-        workers=os.cpu_count(), seed=1,
-    )  # fmt: skip
+        vector_size=100, window=5, min_count=5, sample=1e-3, negative=5, sg=1, workers=os.cpu_count(), seed=1
+    )
+    model.build_vocab(corpus_file=text)
+    total = {"total_words": model.corpus_total_words, "total_examples": model.corpus_count}
+    _, trained = model.train(corpus_file=text, epochs=epochs, **total)
+    assert trained >= 0.99 * epochs * model.corpus_total_words, "gensim left words out: the run is void"
     words = model.wv.index_to_key
     params = Params(jnp.asarray(model.wv.vectors), jnp.asarray(model.syn1neg))
     counts = [model.wv.get_vecattr(word, "count") for word in words]
@@ -150,7 +158,7 @@ def points(system: str, args: argparse.Namespace, text: Path, corpus: w2v.Corpus
     with tempfile.TemporaryDirectory(dir=args.out) as folder:
         command = [sys.executable, "-m", "experiments.softmax_quality", str(text), "--one", system, folder]
         command += ["--started", str(time.time())]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, check=True)
         for path in sorted(Path(folder).iterdir()):
             found = np.load(path)
             words = [str(word) for word in found["words"]]

@@ -55,13 +55,16 @@ def test_of_two_that_make_one_folder_the_first_stays(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_whole_folder_of_another_key_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["of another key", "no folder of ours"])
+def test_what_somebody_else_made_is_left_alone(first: str, tmp_path: Path) -> None:
     def race() -> None:
         with making(tmp_path / "folder", KEY) as (temporary, _):
             (temporary / "file").write_text("second")
             make(tmp_path / "folder", {"of": 2}, "first")
+            if first == "no folder of ours":
+                (tmp_path / "folder" / "about.json").rename(tmp_path / "folder" / "thesis.txt")
 
-    with pytest.raises(InputError, match="holds something else by now; name another folder"):
+    with pytest.raises(InputError, match="holds something else; name another folder"):
         race()
     assert (tmp_path / "folder" / "file").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1

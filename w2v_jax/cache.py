@@ -39,7 +39,7 @@ def making(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, 
     A folder of that name that is not whole is replaced, and one of the same key is left as it is.
 
     Raises:
-      InputError: the folder cannot be written, or by now holds something of another key.
+      InputError: the folder cannot be written, or by now holds something else.
     """
     about: dict[str, Any] = {"key": key}
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
@@ -52,11 +52,12 @@ def making(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, 
             temporary.replace(folder)
         except OSError:  # something is there: another process was quicker, or it is what was found unfit
             there = whole(folder)
-            if there is None:
+            ours = {path.name for path in temporary.iterdir()}
+            if there is None and {path.name for path in folder.iterdir()} <= ours:
                 shutil.rmtree(folder, ignore_errors=True)
                 temporary.replace(folder)
-            elif there["key"] != key:
-                raise InputError(f"{folder}: holds something else by now; name another folder") from None
+            elif there is None or there["key"] != key:
+                raise InputError(f"{folder}: holds something else; name another folder") from None
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:

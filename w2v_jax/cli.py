@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -176,20 +177,29 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _stop(number: int, _: object) -> None:
-    """Like Ctrl-C, so that what is half written is cleared away."""
-    raise Stopped("stopped; no vectors were written", number)
+@contextlib.contextmanager
+def _clearing_away() -> Iterator[None]:
+    """On SIGTERM, leave as Ctrl-C does, so that what is half written goes; unless somebody else handles it."""
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
-    signal.signal(signal.SIGTERM, _stop)
     commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
     try:
         try:
-            tyro.extras.subcommand_cli_from_dict(
-                commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
-            )
+            with _clearing_away():
+                tyro.extras.subcommand_cli_from_dict(
+                    commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
+                )
         finally:
             if sys.stdout:  # none where a program starts with it closed
                 sys.stdout.flush()

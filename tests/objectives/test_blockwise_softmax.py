@@ -187,8 +187,15 @@ def test_rows_counted_twice_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_centers_have_no_loss() -> None:
     outside = jnp.ones((5, 3))
-    for indices in (jnp.zeros(0, jnp.int32), jnp.zeros((0, 2), jnp.int32)):
+    for indices in (jnp.zeros(0, jnp.int32), jnp.zeros((0, 2), jnp.int32), jnp.zeros((0, 2, 3), jnp.int32)):
         loss = lambda h, outside: blockwise_softmax_loss(h, indices, outside, block_size=2).sum()  # noqa: B023
         value, gradients = jax.value_and_grad(loss, (0, 1))(jnp.ones((0, 3)), outside)
         assert value == 0
         np.testing.assert_array_equal(gradients[1], jnp.zeros_like(outside))
+
+
+def test_outside_words_may_stand_on_more_axes() -> None:
+    h, outside = jnp.ones((2, 3)), jnp.arange(21.0).reshape(7, 3) / 9
+    indices = jnp.array([[[0, 1, 2], [3, 4, 5]], [[6, 5, 4], [3, 2, 1]]])
+    loss = lambda indices: blockwise_softmax_loss(h, indices, outside, block_size=3)
+    np.testing.assert_array_equal(loss(indices), loss(indices.reshape(2, 6)))

@@ -10,10 +10,13 @@ from w2v_jax.errors import InputError
 from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
+from w2v_jax.training.coarse_to_fine import coarse_to_fine
 from w2v_jax.training.counts import tempered
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Report
 from w2v_jax.training.rows import row_sparse
+from w2v_jax.training.shared_newton import shared_newton
+from w2v_jax.vectors.balanced import as_vectors, balanced
 
 pytestmark = pytest.mark.usefixtures("several_blocks")
 CONFIG = TrainConfig(dim=8, window=3, epochs=6, sample=0.0, objective="softmax-counts")
@@ -118,3 +121,22 @@ def test_optax_s_own_line_search_works(corpus: Corpus) -> None:
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         train(corpus, CONFIG, optimizer=optax.lbfgs(), callbacks=[lambda report, _: reports.append(report)])
     assert reports[-1].loss < reports[0].loss
+
+
+def test_vectors_come_from_the_best_tables_balanced(corpus: Corpus) -> None:
+    seen: list[Params] = []
+    found = train(corpus, CONFIG, callbacks=[lambda report, params: seen.append(params)])
+    expected = balanced(seen[-1], corpus.vocabulary.counts)
+    np.testing.assert_allclose(found.vectors, as_vectors(expected, corpus.vocabulary.counts), rtol=1e-4, atol=1e-5)
+    assert found.params is not None
+    np.testing.assert_allclose(found.params.outside, expected.outside, rtol=1e-4, atol=1e-5)
+
+
+def test_the_default_optimizer_is_shared_newton(corpus: Corpus) -> None:
+    reports: dict[str, list[float]] = {"default": [], "given": []}
+    see = lambda name: [lambda report, _: reports[name].append(report.loss)]
+    train(corpus, CONFIG, callbacks=see("default"))
+    _, problem = coarse_to_fine(Cooccurrence.from_corpus(corpus, CONFIG), CONFIG.dim, CONFIG.seed)
+    newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
+    train(corpus, CONFIG, optimizer=newton, callbacks=see("given"))
+    assert reports["given"] == reports["default"]

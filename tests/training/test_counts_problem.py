@@ -1,14 +1,20 @@
 """The loss of counts: in nats a target, with the ridge's share, whole or as some blocks tell it."""
 
+from typing import Any
+
+import chex
+import jax
 import numpy as np
+import optax
 import pytest
 from scipy import sparse
 
 from w2v_jax.config import TrainConfig
+from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.training.coarse_to_fine import start_from_ppmi
-from w2v_jax.training.counts_problem import loss_and_gradient, make_problem, sampled_loss
+from w2v_jax.training.counts_problem import loss_and_gradient, make_pass, make_problem, sampled_loss
 
 pytestmark = pytest.mark.usefixtures("several_blocks")
 
@@ -41,3 +47,28 @@ def test_the_shares_are_of_centers_and_of_outside_words() -> None:
         losses.append(float(ridged))
     norm = sum(float((table**2).sum()) for table in params)
     np.testing.assert_allclose(losses[1] - losses[0], 0.25 * norm / dense.sum(), rtol=1e-3)
+
+
+def test_the_gradient_is_that_of_the_ridged_loss() -> None:
+    counts = lopsided()
+    params, problem = start_from_ppmi(counts, 5, seed=0), make_problem(counts, ridge=50.0)
+    by_autodiff = jax.grad(lambda params: sampled_loss(params, problem))(params)  # all four blocks
+    chex.assert_trees_all_close(loss_and_gradient(params, problem)[1], by_autodiff, rtol=1e-4, atol=1e-6)
+
+
+def test_a_pass_tells_the_optimizer_the_ridged_loss_and_us_the_plain_one() -> None:
+    counts = lopsided()
+    params, problem = start_from_ppmi(counts, 5, seed=0), make_problem(counts, ridge=50.0)
+    told: dict[str, Any] = {}
+
+    def update(gradient: Params, state: Any, params: Params, **extra: Any) -> tuple[Params, Any]:
+        told.update(extra, gradient=gradient)
+        return jax.tree.map(lambda g: -g, gradient), state
+
+    optimizer = optax.GradientTransformationExtraArgs(lambda params: None, update)
+    (nats, norm), moved, _ = make_pass(optimizer)(params, None, problem)
+    (loss, ridged), gradient = loss_and_gradient(params, problem)
+    assert (nats, told["value"], told["value_fn"](params)) == (loss, ridged, sampled_loss(params, problem))
+    assert norm == optax.tree.norm(gradient)
+    chex.assert_trees_all_equal(moved, jax.tree.map(lambda p, g: p - g, params, gradient))
+    assert abs(float(ridged - loss)) > 0.01

@@ -7,6 +7,7 @@ products of B·V·D multiplications instead of three, and B·block_size scores i
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -46,7 +47,7 @@ def blockwise_softmax_loss(
     """
     if block_size < 1:
         raise InputError(f"block_size is {block_size}; it must be at least 1")
-    indices = outside_indices if outside_indices.ndim > 1 else outside_indices[:, None]
+    indices = outside_indices.reshape(outside_indices.shape[0], math.prod(outside_indices.shape[1:]))
     dtype = _accumulator(center_vectors, outside_vectors)
     weights = jnp.ones(indices.shape, dtype) if weights is None else weights.reshape(indices.shape).astype(dtype)
     return _loss(min(block_size, outside_vectors.shape[0]), center_vectors, indices, outside_vectors, weights)

@@ -20,7 +20,7 @@ from ..text.corpus import Corpus
 from ..vectors.balanced import as_vectors, balanced
 from ..vectors.keyed_vectors import KeyedVectors
 from .coarse_to_fine import coarse_to_fine
-from .counts_problem import make_pass, make_problem
+from .counts_problem import make_pass
 from .ppmi_svd import ppmi_svd
 from .reports import Callback, Report
 from .rows import RowSparse
@@ -50,44 +50,45 @@ def train_on_counts(
     callbacks: Iterable[Callback],
 ) -> KeyedVectors:
     """`train` for the objectives that see the corpus as its counts; an epoch is a pass over them."""
+    if isinstance(optimizer, RowSparse):
+        raise InputError("every row moves in a pass over the counts; give an optimizer that row_sparse has not wrapped")
     counts = tempered(Cooccurrence.from_corpus(corpus, config, counts_config), counts_config)
     if not len(counts.values):
         raise InputError(
             "no word has another beside it on its line, so there is nothing to count; "
             "give longer lines, or a larger --sample, which keeps more of the frequent words"
         )
-    if isinstance(optimizer, RowSparse):
-        raise InputError("every row moves in a pass over the counts; give an optimizer that row_sparse has not wrapped")
     words_in_order, word_counts = corpus.vocabulary.words, corpus.vocabulary.counts
     if config.objective == "ppmi-svd":
         center, outside = ppmi_svd(counts, config.dim, config.seed)
         return KeyedVectors(words_in_order, center, word_counts, Params(jnp.asarray(center), jnp.asarray(outside)))
 
     began = time.perf_counter()
-    params, problem = coarse_to_fine(counts, config.dim, config.seed), make_problem(counts)
+    params, problem = coarse_to_fine(counts, config.dim, config.seed)
     newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
-    optimizer = optimizer or newton
-    state = jax.tree.map(jnp.copy, optimizer.init(params))  # some give one buffer twice, which cannot be donated
+    chosen = optimizer or newton
+    state = jax.tree.map(jnp.copy, chosen.init(params))  # some give one buffer twice, which cannot be donated
     compiling = time.perf_counter()
-    run = jax.jit(make_pass(optimizer), donate_argnums=1).lower(params, state, problem).compile()
+    run = jax.jit(make_pass(chosen), donate_argnums=1).lower(params, state, problem).compile()
+    loss_alone = jax.jit(mean_softmax_loss).lower(params, problem.blocks).compile()
     compile_seconds = time.perf_counter() - compiling
     callbacks, words = tuple(callbacks), len(corpus.ids)
     bar: tqdm[Any] = tqdm(total=config.epochs * words, unit="words", unit_scale=True, disable=None)
     best, best_loss = params, np.inf
     with bar:
         for done in range(config.epochs + 1):
-            tried = params
+            tried, seconds = params, time.perf_counter() - began - compile_seconds
             if done < config.epochs:
                 (loss, _), params, state = run(params, state, problem)
             else:  # what the last pass reached, for a third of one
-                loss = jax.jit(mean_softmax_loss)(params, problem.blocks)
-            if not np.isfinite(nats := float(loss)):
+                loss = loss_alone(params, problem.blocks)
+            nats = float(loss)
+            if not np.isfinite(nats) and (optimizer or not done):  # shared_newton takes such a step back
                 raise FloatingPointError(f"the loss is {nats} after {done} passes; lower the optimizer's rate")
             if nats < best_loss:
                 best, best_loss = tried, nats
             bar.update(done * words - bar.n)
             bar.set_postfix(loss=f"{nats:.4f}")
-            seconds = time.perf_counter() - began - compile_seconds
             report = Report(
                 step=done, words=done * words, epoch=float(done), loss=nats, targets=float(problem.targets),
                 held_out_loss=None, seconds=seconds, compile_seconds=compile_seconds,

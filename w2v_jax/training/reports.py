@@ -46,7 +46,8 @@ class Report(NamedTuple):
     held_out_loss: float | None
     """Mean loss per target on the held-out text; where an epoch has ended, if any text is held out."""
     seconds: float
-    """Since this process began its first step; compiling the step is not counted, held-out evaluation is."""
+    """Since this process began its first step, or on counts what it starts from; compiling the step is not counted,
+    held-out evaluation is."""
     compile_seconds: float
     """What compiling the step took."""
     words_per_second: float
