@@ -4,13 +4,13 @@
 
 X is what `w2v_jax.text.cooccurrence` counts in TEXT's most frequent words with the default window 5, distance
 weights (6 − d)/5, and sample 1e-3 in expectation. A twentieth of the text is left out of the counts, and scored
-beside. Every optimizer starts from PPMI's factors and from random vectors (but for PPMI's column of log frequencies,
-without which a dozen passes learn little else); Adam, Adagrad and SGD at the best of some rates after four passes,
-scipy's L-BFGS with every evaluation counted as a pass and the best so far shown. The third start is the one that
-`train` takes, from frequent words first. What a start cost stands with its seconds.
+beside. From PPMI's factors start shared_newton, scipy's L-BFGS with every evaluation counted as a pass and the best
+so far shown, and Adam, Adagrad and SGD at the best of some rates after four passes; the first two also from where
+`train` starts, frequent words first, and from random vectors (but for PPMI's column of log frequencies, without which
+a dozen passes learn little else). What a start cost stands with its seconds.
 OUT/softmax_convergence.jsonl holds every pass, and OUT/softmax_convergence.png draws them.
 
-Time: 40 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
+Time: 30 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
 """
 
 import argparse
@@ -184,7 +184,7 @@ def main() -> None:
         newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
         rows += converge("shared_newton", where, by_optax(newton, params, problem, spent), other, args.passes)
         rows += converge("L-BFGS", where, by_lbfgs(params, problem, args.passes + 1, spent), other, args.passes)
-        for name in RATES if where != "frequent" else ():
+        for name in RATES if where == "PPMI" else ():
             rated, optimizer = best_rate(name, params, problem)
             rows += converge(rated, where, by_optax(optimizer, params, problem, spent), other, args.passes)
         with writing(args.out / "softmax_convergence.jsonl") as file:
