@@ -174,19 +174,22 @@ def points(system: str, args: argparse.Namespace, text: Path, corpus: w2v.Corpus
 
 
 def draw(rows: list[Row], unigram: float, path: Path) -> None:
+    """A panel a measure; streaming softmax, far below, is in the last alone."""
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(1, 5, figsize=(17, 3.8), layout="constrained")
     families = {row["system"]: row["system"].rstrip(" 0123456789") for row in rows}
     for panel, measure in zip(panels, ("analogies", *MEASURES, "nats"), strict=True):
-        for family in dict.fromkeys(families.values()):
+        for number, family in enumerate(dict.fromkeys(families.values())):
             mine = [row for row in rows if families[row["system"]] == family]
-            panel.plot([row["seconds"] for row in mine], [row[measure] for row in mine], "o-", label=family, ms=4)
+            if family != "streaming softmax" or measure == "nats":
+                x, y = [row["seconds"] for row in mine], [row[measure] for row in mine]
+                panel.plot(x, y, "o-", color=f"C{number}", label=family, ms=4)
         panel.set(title=measure, xlabel="seconds, whole process", xlim=(0, None))
         panel.grid(alpha=0.3)
     panels[-1].axhline(unigram, color="grey", linestyle=":", linewidth=0.8)
-    panels[-1].set(title="nats a target (dotted: frequencies alone)", ylim=(None, unigram + 0.6))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    panels[-1].set(title="nats a target; dotted: frequencies", ylim=(None, unigram + 0.6))
+    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     with writing(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
