@@ -10,7 +10,7 @@ more than `--cap` GB ends there. `counts` times a pass over the counts of TEXT b
 products, and fastText's own exact softmax (`pip install -e .[bench]`) for as long as `--seconds`.
 OUT/softmax_*.jsonl hold all of it for machines. How few passes are needed: `softmax_convergence.py`.
 
-Time: 10 minutes and 4 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
+Time: 25 minutes and 4 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def run_blockwise(args: argparse.Namespace) -> None:
                 found = (f"{row['seconds']:8.2f} {row['GFLOP/s']:8.0f} {bare / row['seconds']:8.2f} "
                          f"{row['GB over inputs and gradients']:8.2f}")  # fmt: skip
             print(f"{vocab_size:10,} {dim:4} {name:14} {found}", flush=True)
-    save(args.out / "softmax_blockwise.jsonl", rows)
+    save_json_lines(args.out / "softmax_blockwise.jsonl", rows)
 
 
 def three_products(params: Params, problem: Problem) -> Any:
@@ -192,10 +192,16 @@ def run_counts(args: argparse.Namespace) -> None:
     row |= {"fastText words/s": rate, "fastText epoch": epoch}
     print(f"fastText -loss softmax: {rate:.0f} words/s on 2 threads, {epoch / 3600:.0f} h an epoch: "
           f"a pass is {epoch / whole:,.0f} × as fast")  # fmt: skip
-    save(args.out / "softmax_counts.jsonl", [row])
+    save_json_lines(args.out / "softmax_counts.jsonl", [row])
 
 
-def save(path: Path, rows: list[Row]) -> None:
+def unigram_nats(problem: Problem) -> float:
+    """Nats a target of a model that knows the frequencies of outside words and nothing else."""
+    share = np.asarray(problem.outside_share, np.float64)
+    return float(-(share * np.log(np.where(share > 0, share, 1))).sum())
+
+
+def save_json_lines(path: Path, rows: list[Row]) -> None:
     with writing(path) as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 

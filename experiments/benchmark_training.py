@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ def train_ours(
     return {"words": last.words, **times}
 
 
-def train_gensim(text: str, vectors: Path, seed: int, epochs: int, window: int = 5) -> dict[str, float]:
-    """The same with gensim: 100 numbers, window 5 or 15, 5 negatives, sample 1e-3, min count 5, a worker a core."""
+def fit_gensim(text: str, seed: int, epochs: int, window: int = 5) -> tuple[Any, dict[str, float]]:
+    """gensim's model and its times: 100 numbers, 5 negatives, sample 1e-3, min count 5, a worker a core."""
     from gensim.models import Word2Vec
 
     model = Word2Vec(
@@ -71,9 +71,15 @@ def train_gensim(text: str, vectors: Path, seed: int, epochs: int, window: int =
     _, trained = model.train(corpus_file=text, epochs=epochs, **total)
     seconds = time.perf_counter() - started
     assert trained >= 0.99 * epochs * model.corpus_total_words, "gensim left words out: the run is void"
+    return model, {"train_seconds": seconds, "read_seconds": started - before}
+
+
+def train_gensim(text: str, vectors: Path, seed: int, epochs: int, window: int = 5) -> dict[str, float]:
+    """The same with gensim, window 5 or 15."""
+    model, times = fit_gensim(text, seed, epochs, window)
     model.wv.save_word2vec_format(str(vectors), binary=True)
     words = epochs * sum(int(model.wv.get_vecattr(word, "count")) for word in model.wv.index_to_key)
-    return {"train_seconds": seconds, "words": words, "read_seconds": started - before}
+    return {"words": words, **times}
 
 
 def train_fasttext(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
@@ -225,19 +231,25 @@ def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     }
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Each measure of quality against the time that the whole process took, a point a run."""
+def panels_against_time(rows: list[dict[str, Any]], measures: Sequence[str], style: str = "o") -> Any:
+    """A figure with a panel for each measure, against the time of the whole process; a colour a system."""
     from matplotlib import pyplot as plt
 
-    figure, panels = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
-    for panel, measure in zip(panels, ("analogies", *MEASURES), strict=True):
-        for number, system in enumerate({row["system"]: 0 for row in rows}):
-            mine = [row for row in rows if row["system"] == system]
+    figure, panels = plt.subplots(1, len(measures), figsize=(3.3 * len(measures), 3.6), layout="constrained")
+    for panel, measure in zip(panels, measures, strict=True):
+        for number, system in enumerate(dict.fromkeys(row["system"] for row in rows)):
+            mine = [row for row in rows if row["system"] == system and measure in row]
             x, y = [row["process_seconds"] for row in mine], [row[measure] for row in mine]
-            panel.scatter(x, y, color=f"C{number}", label=system, s=28)
+            panel.plot(x, y, style, color=f"C{number}", label=system, markersize=4.5)
         panel.set(title=measure, xlabel="seconds, whole process", xlim=(0, None))
         panel.grid(alpha=0.3)
-    panels[0].legend()
+    return figure
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Each measure of quality against time, a point a run."""
+    figure = panels_against_time(rows, ("analogies", *MEASURES))
+    figure.axes[0].legend()
     with writing(path) as file:
         figure.savefig(file, format="png", dpi=120)
 

@@ -15,7 +15,6 @@ Time: 30 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
 
 import argparse
 import dataclasses
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +33,9 @@ from w2v_jax.objectives.softmax_counts import softmax_counts_loss
 from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.training.coarse_to_fine import coarse_to_fine, start_from_ppmi
-from w2v_jax.training.counts_problem import Problem, loss_and_gradient, make_pass, make_problem
-from w2v_jax.training.shared_newton import shared_newton
+from w2v_jax.training.counts_problem import Problem, loss_and_gradient, make_pass, make_problem, newton_for
+
+from .benchmark_softmax import save_json_lines, unigram_nats
 
 SHOWN = (0, 1, 2, 4, 8, 20, 50)
 TRIAL = 4  # passes that choose a rate
@@ -165,8 +165,7 @@ def main() -> None:
     train, rest = held_out(corpus)
     counts = Cooccurrence.from_corpus(train)
     problem, other = make_problem(counts), make_problem(Cooccurrence.from_corpus(rest))
-    share = np.asarray(problem.outside_share, np.float64)
-    unigram = -(share * np.log(np.where(share > 0, share, 1))).sum()
+    unigram = unigram_nats(problem)
     print(f"V {len(counts):,}, {float(problem.targets):,.0f} targets; their unigram NLL {unigram:.4f}")
     starts: dict[str, tuple[Params, float]] = {}
     for name, start in (
@@ -181,14 +180,13 @@ def main() -> None:
     starts["random"] = Params(*map(jnp.hstack, zip(first, noise, strict=True))), 0.0
     rows: list[Row] = []
     for where, (params, spent) in starts.items():
-        newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
-        rows += converge("shared_newton", where, by_optax(newton, params, problem, spent), other, args.passes)
+        ours = by_optax(newton_for(problem), params, problem, spent)
+        rows += converge("shared_newton", where, ours, other, args.passes)
         rows += converge("L-BFGS", where, by_lbfgs(params, problem, args.passes + 1, spent), other, args.passes)
         for name in RATES if where == "PPMI" else ():
             rated, optimizer = best_rate(name, params, problem)
             rows += converge(rated, where, by_optax(optimizer, params, problem, spent), other, args.passes)
-        with writing(args.out / "softmax_convergence.jsonl") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+        save_json_lines(args.out / "softmax_convergence.jsonl", rows)
         picture(rows, unigram, args.out / "softmax_convergence.png")
 
 

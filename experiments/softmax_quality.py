@@ -19,8 +19,6 @@ Time: 30 minutes for 17 million words on 2 cores. Expected: experiments/BENCHMAR
 import argparse
 import contextlib
 import dataclasses
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -42,11 +40,11 @@ from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.training.coarse_to_fine import coarse_to_fine
 from w2v_jax.training.counts import tempered
-from w2v_jax.training.counts_problem import make_pass, make_problem
-from w2v_jax.training.shared_newton import shared_newton
+from w2v_jax.training.counts_problem import make_pass, make_problem, newton_for
 from w2v_jax.vectors.balanced import as_vectors, balanced
 
-from .benchmark_training import MEASURES, fold, qualities
+from .benchmark_softmax import save_json_lines, unigram_nats
+from .benchmark_training import MEASURES, fit_gensim, fold, panels_against_time, qualities
 
 Row = dict[str, Any]
 Keep = Callable[[Any, Any, Params, str], None]  # words, vectors, tables, label
@@ -68,7 +66,7 @@ def count_form(text: str, keep: Keep, power: float) -> None:
     words, counts = corpus.vocabulary.words, corpus.vocabulary.counts
     powers = CountsConfig(count_power=power, context_power=power)
     params, problem = coarse_to_fine(tempered(Cooccurrence.from_corpus(corpus), powers), 100, seed=0)
-    optimizer = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
+    optimizer = newton_for(problem)
     state, run = optimizer.init(params), jax.jit(make_pass(optimizer), donate_argnums=1)
     for passes in range(5):
         keep(words, as_vectors(balanced(params, counts), counts), params, f"{passes} passes")
@@ -112,15 +110,7 @@ def negative_sampling(text: str, keep: Keep, epochs: int) -> None:
 
 
 def gensim(text: str, keep: Keep, epochs: int) -> None:
-    from gensim.models import Word2Vec
-
-    model = Word2Vec(
-        vector_size=100, window=5, min_count=5, sample=1e-3, negative=5, sg=1, workers=os.cpu_count(), seed=1
-    )
-    model.build_vocab(corpus_file=text)
-    total = {"total_words": model.corpus_total_words, "total_examples": model.corpus_count}
-    _, trained = model.train(corpus_file=text, epochs=epochs, **total)
-    assert trained >= 0.99 * epochs * model.corpus_total_words, "gensim left words out: the run is void"
+    model, _ = fit_gensim(text, seed=1, epochs=epochs)
     words = model.wv.index_to_key
     params = Params(jnp.asarray(model.wv.vectors), jnp.asarray(model.syn1neg))
     counts = [model.wv.get_vecattr(word, "count") for word in words]
@@ -165,31 +155,25 @@ def points(system: str, args: argparse.Namespace, text: Path, corpus: w2v.Corpus
             order = np.argsort([corpus.vocabulary[word] for word in words])  # gensim breaks ties its own way
             params = Params(*(jnp.asarray(found[name][order], jnp.float32) for name in ("center", "outside")))
             w2v.KeyedVectors([words[i] for i in order], found["vectors"][order]).save(Path(folder) / "vectors.bin")
-            row = {"system": system, "label": str(found["label"]), "seconds": float(found["seconds"])}
+            family = system.rstrip(" 0123456789")
+            row = {"system": family, "label": str(found["label"]), "process_seconds": float(found["seconds"])}
             row |= {"nats": float(measure(params)), **qualities(Path(folder) / "vectors.bin", args.eval)}
             rows.append(row)
             quality = " ".join(f"{row[name]:.4f}" for name in ("analogies", *MEASURES, "nats"))
-            print(f"{system:20} {row['label']:18} {row['seconds']:6.1f} s  {quality}", flush=True)
+            print(f"{family:18} {row['label']:18} {row['process_seconds']:6.1f} s  {quality}", flush=True)
     return rows
 
 
 def draw(rows: list[Row], unigram: float, path: Path) -> None:
     """A panel a measure; streaming softmax, far below, is in the last alone."""
-    from matplotlib import pyplot as plt
-
-    figure, panels = plt.subplots(1, 5, figsize=(17, 3.8), layout="constrained")
-    families = {row["system"]: row["system"].rstrip(" 0123456789") for row in rows}
-    for panel, measure in zip(panels, ("analogies", *MEASURES, "nats"), strict=True):
-        for number, family in enumerate(dict.fromkeys(families.values())):
-            mine = [row for row in rows if families[row["system"]] == family]
-            if family != "streaming softmax" or measure == "nats":
-                x, y = [row["seconds"] for row in mine], [row[measure] for row in mine]
-                panel.plot(x, y, "o-", color=f"C{number}", label=family, ms=4)
-        panel.set(title=measure, xlabel="seconds, whole process", xlim=(0, None))
-        panel.grid(alpha=0.3)
-    panels[-1].axhline(unigram, color="grey", linestyle=":", linewidth=0.8)
-    panels[-1].set(title="nats a target; dotted: frequencies", ylim=(None, unigram + 0.6))
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+    quality = ("analogies", *MEASURES)
+    hidden = {"streaming softmax": quality}
+    shown = [{name: row[name] for name in row.keys() - hidden.get(row["system"], ())} for row in rows]
+    figure = panels_against_time(shown, (*quality, "nats"), style="o-")
+    last = figure.axes[-1]
+    last.axhline(unigram, color="grey", linestyle=":", linewidth=0.8)
+    last.set(title="nats a target; dotted: frequencies", ylim=(None, unigram + 0.6))
+    figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     with writing(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
@@ -213,16 +197,14 @@ def main() -> None:
     fold(args.text, text)
     corpus = w2v.Corpus.from_file(text, cache=args.out / "cache")
     problem = make_problem(Cooccurrence.from_corpus(corpus))
-    share = np.asarray(problem.outside_share, np.float64)
-    unigram = -(share * np.log(np.where(share > 0, share, 1))).sum()
-    print(f"V {len(share):,}, {float(problem.targets):,.0f} targets; their unigram NLL {unigram:.4f}")
-    print(f"{'':49} analogies {' '.join(MEASURES)} nats")
+    unigram = unigram_nats(problem)
+    print(f"V {len(corpus.vocabulary):,}, {float(problem.targets):,.0f} targets; their unigram NLL {unigram:.4f}")
+    print(f"{'':47} analogies {' '.join(MEASURES)} nats")
     measure = lambda params: jax.jit(mean_softmax_loss)(params, problem.blocks)
     rows: list[Row] = []
     for system in SYSTEMS:
         rows += points(system, args, text, corpus, measure)
-        with writing(args.out / "softmax_quality.jsonl") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
+        save_json_lines(args.out / "softmax_quality.jsonl", rows)
     draw(rows, unigram, args.out / "softmax_quality.png")
 
 

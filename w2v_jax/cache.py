@@ -36,10 +36,11 @@ def checksum(path: Path) -> str:
 def making(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Give (another folder to write files in, what to say about them); it gets its name when all is written.
 
-    A folder of that name that is not whole is replaced, and one of the same key is left as it is.
+    A folder of that name that is not whole is replaced, and one of the same key is left as it is; one
+    that holds other files than those is never touched.
 
     Raises:
-      InputError: the folder cannot be written, or by now holds something else.
+      InputError: the folder cannot be written, or holds something else.
     """
     about: dict[str, Any] = {"key": key}
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")

@@ -85,7 +85,7 @@ def train(
         except (MemoryError, JaxRuntimeError) as error:
             raise InputError(f"training does not fit into memory: {error}") from error
     vectors.save(out)
-    if reports:  # none where the last checkpoint was of the end
+    if reports:  # none where nothing was trained: resumed at the end, or ppmi-svd
         last = reports[-1]
         held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
         words = round(last.words_per_second * last.seconds)
@@ -178,7 +178,7 @@ def _discard_output() -> None:
 
 
 @contextlib.contextmanager
-def _clearing_away() -> Iterator[None]:
+def _unwinding_on_sigterm() -> Iterator[None]:
     """On SIGTERM, leave as Ctrl-C does, so that what is half written goes; unless somebody else handles it."""
     mine = threading.current_thread() is threading.main_thread()
     if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -196,7 +196,7 @@ def main(args: list[str] | None = None) -> None:
     commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
     try:
         try:
-            with _clearing_away():
+            with _unwinding_on_sigterm():
                 tyro.extras.subcommand_cli_from_dict(
                     commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
                 )

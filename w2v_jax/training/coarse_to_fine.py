@@ -18,9 +18,8 @@ from tqdm import trange
 
 from ..params import Params
 from ..text.cooccurrence import Cooccurrence
-from .counts_problem import Problem, make_pass, make_problem, sampled_loss
+from .counts_problem import Problem, make_pass, make_problem, newton_for, sampled_loss
 from .ppmi_svd import ppmi_svd
-from .shared_newton import shared_newton
 
 SHARE = 4  # of a level's words, one in so many is in the level before
 PASSES = 8  # over the counts of each level before the last, which is all words
@@ -44,7 +43,7 @@ def coarse_to_fine(counts: Cooccurrence, dim: int, seed: int) -> tuple[Params, P
             mapped = Params(*map(extended, params, *trained))
             params = mapped if sampled_loss(mapped, problem) < sampled_loss(params, problem) else params
         if size < len(counts):
-            optimizer = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
+            optimizer = newton_for(problem)
             state, run = optimizer.init(params), jax.jit(make_pass(optimizer), donate_argnums=1)
             for _ in trange(PASSES, desc=f"the first {size:,} words", unit="passes", disable=None):
                 _, params, state = run(params, state, problem)

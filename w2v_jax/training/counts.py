@@ -20,11 +20,10 @@ from ..text.corpus import Corpus
 from ..vectors.balanced import as_vectors, balanced
 from ..vectors.keyed_vectors import KeyedVectors
 from .coarse_to_fine import coarse_to_fine
-from .counts_problem import make_pass
+from .counts_problem import make_pass, newton_for
 from .ppmi_svd import ppmi_svd
 from .reports import Callback, Report
 from .rows import RowSparse
-from .shared_newton import shared_newton
 
 
 def tempered(counts: Cooccurrence, config: CountsConfig) -> Cooccurrence:
@@ -65,8 +64,7 @@ def train_on_counts(
 
     began = time.perf_counter()
     params, problem = coarse_to_fine(counts, config.dim, config.seed)
-    newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
-    chosen = optimizer or newton
+    chosen = optimizer or newton_for(problem)
     state = jax.tree.map(jnp.copy, chosen.init(params))  # some give one buffer twice, which cannot be donated
     compiling = time.perf_counter()
     run = jax.jit(make_pass(chosen), donate_argnums=1).lower(params, state, problem).compile()

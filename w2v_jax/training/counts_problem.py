@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from ..objectives.softmax_counts import CountBlocks, count_blocks, mean_softmax_loss, softmax_counts_loss
 from ..params import Params
 from ..text.cooccurrence import Cooccurrence
+from .shared_newton import shared_newton
 
 ROWS = 256  # centers whose scores against all words are held at once: 512 took a fifth longer, out of the cache
 RIDGE = 0.1  # targets' worth: what keeps the vectors of words with few targets finite
@@ -36,6 +37,11 @@ def make_problem(counts: Cooccurrence, ridge: float = RIDGE) -> Problem:
     share = lambda axis: jnp.asarray(np.asarray(counts.matrix.sum(axis), np.float64) / total, jnp.float32)
     blocks = blocks._replace(counts=blocks.counts / jnp.float32(total))
     return Problem(blocks, share(1), share(0), jnp.float32(ridge / total), jnp.float32(total))
+
+
+def newton_for(problem: Problem) -> optax.GradientTransformationExtraArgs:
+    """The optimizer that knows the problem's shares and ridge."""
+    return shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
 
 
 def loss_and_gradient(params: Params, problem: Problem) -> tuple[tuple[Array, Array], Params]:

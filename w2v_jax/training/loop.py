@@ -64,7 +64,7 @@ def train(
     config = config or TrainConfig()
     vocabulary, words_an_epoch = corpus.vocabulary, len(corpus.ids)
     _check_that_there_is_text(corpus, config)
-    _check_that_options_have_effect(config, checkpoints, counts)
+    _check_that_options_fit(config, checkpoints, counts)
     if config.objective in COUNTED:
         return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
@@ -132,7 +132,7 @@ def _check_that_there_is_text(corpus: Corpus, config: TrainConfig) -> None:
             raise InputError(f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {what}")
 
 
-def _check_that_options_have_effect(
+def _check_that_options_fit(
     config: TrainConfig, checkpoints: CheckpointConfig | None, counts: CountsConfig | None
 ) -> None:
     if config.objective not in COUNTED:
