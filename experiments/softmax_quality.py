@@ -98,7 +98,7 @@ def streaming(text: str, keep: Keep, seconds: float) -> None:
 
 def with_noise(params: Params, counts: Any) -> Params:
     """Tables whose scores are negative sampling's plus log P_n."""
-    log_noise = np.log(noise_distribution(np.asarray(counts)))
+    log_noise = np.log(noise_distribution(np.asarray(counts), 0.75))
     column = jnp.asarray(log_noise - log_noise.mean(), jnp.float32)[:, None]
     return Params(jnp.hstack([params.center, jnp.ones_like(column)]), jnp.hstack([params.outside, column]))
 

@@ -16,7 +16,7 @@ from w2v_jax.errors import InputError
         ("dim", 0), ("dim", -1), ("window", 0), ("epochs", 0), ("negative", 0), ("noise", 0), ("block", 0),
         ("block", 100), ("sample", -1e-3), ("sample", math.nan), ("lr", 0), ("lr", -0.025), ("lr", math.nan),
         ("lr", math.inf), ("seed", -1), ("seed", 2**32), ("held_out", 1.0), ("held_out", -0.1),
-        ("objective", "hierarchical"),
+        ("objective", "hierarchical"), ("noise_power", math.nan), ("noise_power", 3.0),
     ],
 )  # fmt: skip
 def test_a_training_field_out_of_range_is_named(field: str, value: Any) -> None:

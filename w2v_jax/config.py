@@ -62,6 +62,8 @@ class TrainConfig:
     """Subsampling threshold for frequent words, as a share of all tokens; 0 keeps every token."""
     negative: int = 5
     """Weight of the noise: negatives for each outside word."""
+    noise_power: float = 0.75
+    """Noise words are drawn by their counts to this power; 0 draws all words alike."""
     lr: float = 0.04
     """Learning rate at the start; it falls linearly to a ten-thousandth of itself."""
     seed: int = 0
@@ -83,6 +85,7 @@ class TrainConfig:
         _check("block", self.block, self.block % TILE == 0, f"a multiple of {TILE}")
         _check("seed", self.seed, _is_int(self.seed, 0, 2**32), "an integer from 0 to 4294967295")
         _check("sample", self.sample, 0 <= self.sample < math.inf, "0 (keep every token) or more")
+        _check("noise_power", self.noise_power, -2 <= self.noise_power <= 2, "a number from -2 to 2")
         _check("lr", self.lr, 0 < self.lr < 3e38, "a number above 0 (and in float32)")
         _check("held_out", self.held_out, 0 <= self.held_out < 1, "at least 0 and under 1")
         objectives = get_args(Objective)

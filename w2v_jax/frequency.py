@@ -20,10 +20,10 @@ def keep_probabilities(counts: Integer[np.ndarray, " V"], sample: float) -> Floa
     return np.minimum(np.sqrt(ratio) + ratio, 1.0)
 
 
-def noise_distribution(counts: Integer[np.ndarray, " V"], power: float = 0.75) -> Float[np.ndarray, " V"]:
+def noise_distribution(counts: Integer[np.ndarray, " V"], power: float) -> Float[np.ndarray, " V"]:
     """The unigram distribution raised to `power` and normalized (Mikolov et al., 2013b, §2.2), in float64.
 
-    >>> noise_distribution(np.array([16, 1])).round(3).tolist()
+    >>> noise_distribution(np.array([16, 1]), 0.75).round(3).tolist()
     [0.889, 0.111]
     """
     weights = np.asarray(counts, np.float64) ** power

@@ -40,7 +40,7 @@ def corpus() -> Corpus:
 
 
 def config_for(objective: str) -> TrainConfig:
-    return TrainConfig(dim=6, window=3, sample=0.1, block=64, noise=8, objective=objective)  # type: ignore[arg-type]
+    return TrainConfig(dim=6, window=3, sample=0.1, block=64, noise=8, noise_power=0.5, objective=objective)  # type: ignore[arg-type]
 
 
 def blocks_of(corpus: Corpus, config: TrainConfig) -> list[Block]:
@@ -56,7 +56,7 @@ def random_params(corpus: Corpus, dim: int) -> Params:
 
 def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Params) -> jax.Array:
     """The sum over the block's pairs, one at a time, of the pair's loss."""
-    table = alias_table(noise_distribution(corpus.vocabulary.counts))
+    table = alias_table(noise_distribution(corpus.vocabulary.counts, config.noise_power))
     noise_words = step_noise(config.seed, jnp.int32(STEP), table, tiles=len(block.tokens), noise=config.noise)
     loss = jnp.zeros(())
     for g, i in np.ndindex(len(block.tokens), TILE):

@@ -60,7 +60,7 @@ def make_train_step(
 
 def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
     """The loss of a block and its hand-written gradient, for the config's objective."""
-    table = alias_table(noise_distribution(vocabulary.counts))
+    table = alias_table(noise_distribution(vocabulary.counts, config.noise_power))
 
     def gradients(params: Params, block: Block, step: Int[Array, ""]) -> tuple[Metrics, ParamRows]:
         if config.objective == "naive-softmax":
