@@ -15,6 +15,7 @@ from .params import init_params as init_params
 from .text.cooccurrence import Cooccurrence as Cooccurrence
 from .text.corpus import Corpus as Corpus
 from .text.vocabulary import Vocabulary as Vocabulary
+from .training.evaluate_every import EvaluateEvery as EvaluateEvery
 from .training.loop import train as train
 from .training.reports import Report as Report
 from .training.rows import row_sparse as row_sparse

@@ -17,10 +17,10 @@ from ..objectives.softmax_counts import mean_softmax_loss
 from ..params import Params
 from ..text.cooccurrence import Cooccurrence
 from ..text.corpus import Corpus
-from ..vectors.balanced import as_vectors, balanced
 from ..vectors.keyed_vectors import KeyedVectors
 from .coarse_to_fine import coarse_to_fine
 from .counts_problem import make_pass, newton_for
+from .evaluate_every import vectors_of
 from .ppmi_svd import ppmi_svd
 from .reports import Callback, Report
 from .rows import RowSparse
@@ -57,10 +57,9 @@ def train_on_counts(
             "no word has another beside it on its line, so there is nothing to count; "
             "give longer lines, or a larger --sample, which keeps more of the frequent words"
         )
-    words_in_order, word_counts = corpus.vocabulary.words, corpus.vocabulary.counts
     if config.objective == "ppmi-svd":
         center, outside = ppmi_svd(counts, config.dim, config.seed)
-        return KeyedVectors(words_in_order, center, word_counts, Params(jnp.asarray(center), jnp.asarray(outside)))
+        return vectors_of(Params(jnp.asarray(center), jnp.asarray(outside)), corpus.vocabulary, config.objective)
 
     began = time.perf_counter()
     params, problem = coarse_to_fine(counts, config.dim, config.seed)
@@ -92,7 +91,7 @@ def train_on_counts(
                 held_out_loss=None, seconds=seconds, compile_seconds=compile_seconds,
                 words_per_second=done * words / seconds, resumed=False,
             )  # fmt: skip
-            for callback in callbacks:
-                callback(report, tried)
-    best = balanced(best, word_counts)
-    return KeyedVectors(words_in_order, as_vectors(best, word_counts), word_counts, best)
+            asked = [callback(report, tried) is True for callback in callbacks]
+            if any(asked):
+                break
+    return vectors_of(best, corpus.vocabulary, config.objective)

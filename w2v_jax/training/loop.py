@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Int
 from tqdm import tqdm
@@ -20,6 +19,7 @@ from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
+from .evaluate_every import vectors_of
 from .reports import Callback, Reports, Tally
 from .rows import RowSparse
 from .sgd import bounded_sgd
@@ -45,7 +45,8 @@ def train(
     Args:
       optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
         from `config.lr` to a ten-thousandth of it; for softmax-counts, `shared_newton`.
-      callbacks: each is called about twice a second, and where an epoch ends, or a pass over the counts.
+      callbacks: each is called about twice a second, and where an epoch ends, or a pass over the counts; one
+        that returns True ends the training.
       counts: how co-occurrences are counted, for the objectives that learn from counts.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
@@ -82,14 +83,15 @@ def train(
         bar: tqdm[Any] = tqdm(total=total, initial=words, unit="words", unit_scale=True, disable=None)
         reports = Reports(
             stack.enter_context(bar), callbacks, make_held_out_loss(corpus, config) if config.held_out else None,
-            words_an_epoch=words_an_epoch, read_before=words, compile_seconds=compile_seconds,
+            words_an_epoch=words_an_epoch, step=step, read_before=words, compile_seconds=compile_seconds,
         )  # fmt: skip
         for some in stream(corpus, config, blocks=DISPATCH, start=step):
             state, metrics = run(state, jax.device_put(some.blocks))
             step, words = step + some.filled, some.words
             if saved:
                 saved.save_if_due(state, step, words)
-            reports.add(metrics, step, words, state.params)
+            if reports.add(metrics, step, words, state.params):
+                break
         if not reports.any_target:
             raise InputError(
                 "no word has another beside it on its line, so there is nothing to learn; "
@@ -97,7 +99,7 @@ def train(
             )
         if saved:
             saved.save(state, step, words)
-    return KeyedVectors(vocabulary.words, np.asarray(state.params.center), vocabulary.counts, state.params)
+    return vectors_of(state.params, vocabulary, config.objective)
 
 
 def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:

@@ -56,12 +56,18 @@ class Report(NamedTuple):
     """Whether this process went on from a checkpoint."""
 
 
-Callback = Callable[[Report, Params], None]
-"""Called with each report and the parameters, whose buffers the next step takes: copy what you keep."""
+Callback = Callable[[Report, Params], bool | None]
+"""Called with each report and the parameters, whose buffers the next step takes: copy what you keep.
+
+One that returns True ends the training there. One with an attribute `every` is also called where the steps
+have crossed a multiple of it, whatever the clock says.
+"""
 
 
 class Reports:
-    """The reports of one process: adds up what its steps tell, and passes it on twice a second and where an epoch ends.
+    """The reports of one process: adds up what its steps tell, and passes it on.
+
+    It does so twice a second, where an epoch ends, and as often as a callback asks for.
 
     Raises (from add):
       FloatingPointError: the loss is no longer a number.
@@ -69,30 +75,32 @@ class Reports:
 
     def __init__(
         self, bar: "tqdm[Any]", callbacks: Iterable[Callback], held_out_loss: Callable[[Params], float | None] | None,
-        *, words_an_epoch: int, read_before: int, compile_seconds: float,
+        *, words_an_epoch: int, step: int, read_before: int, compile_seconds: float,
     ) -> None:  # fmt: skip
         self.bar, self.callbacks, self.held_out_loss = bar, tuple(callbacks), held_out_loss
         self.words_an_epoch, self.read_before, self.compile_seconds = words_an_epoch, read_before, compile_seconds
-        self.words, self.any_target = read_before, read_before > 0
+        self.step, self.words, self.any_target = step, read_before, read_before > 0
+        self.every = [callback.every for callback in self.callbacks if hasattr(callback, "every")]
         self.tally = Tally()
         self.waiting: Metrics | None = None  # those of the dispatch that may still run
         self.started = self.reported = time.perf_counter()
 
-    def add(self, metrics: Metrics, step: int, words: int, params: Params) -> None:
-        """Take in a dispatch's metrics, up to this step; `words` of the corpus have been read by now."""
+    def add(self, metrics: Metrics, step: int, words: int, params: Params) -> bool:
+        """Take in a dispatch's metrics, up to this step and this many words; True where a callback says stop."""
         if self.waiting is not None:
             self.tally = self.tally.add(jax.device_get(self.waiting))  # while the device is at the next ones
         self.waiting = metrics
         ended = words // self.words_an_epoch > self.words // self.words_an_epoch
-        self.words, now = words, time.perf_counter()
-        if now - self.reported < REPORT_SECONDS and not ended:
-            return
+        asked = any(step // every > self.step // every for every in self.every)
+        self.step, self.words, now = step, words, time.perf_counter()
+        if now - self.reported < REPORT_SECONDS and not ended and not asked:
+            return False
         self.tally, self.waiting = self.tally.add(jax.device_get(metrics)), None
         now = time.perf_counter()  # when the words counted have been trained on
         if not math.isfinite(self.tally.loss):
             raise FloatingPointError(f"the loss is {self.tally.loss} by step {step:,}; lower the learning rate")
         if not self.tally.targets:
-            return
+            return False
         report = Report(
             step=step, words=words, epoch=words / self.words_an_epoch,
             loss=self.tally.mean, targets=self.tally.targets,
@@ -102,6 +110,6 @@ class Reports:
         )  # fmt: skip
         self.bar.update(words - self.bar.n)
         self.bar.set_postfix(loss=f"{report.loss:.4f}")
-        for callback in self.callbacks:
-            callback(report, params)
+        said = [callback(report, params) is True for callback in self.callbacks]
         self.any_target, self.reported, self.tally = True, now, Tally()
+        return any(said)
