@@ -77,7 +77,7 @@ def test_patience_ends_the_training(objective: Objective, corpus: Corpus) -> Non
 
 def test_a_callback_that_returns_something_else_stops_nothing(corpus: Corpus) -> None:
     heard: list[Report] = []
-    train(corpus, CONFIG, callbacks=[lambda report, _: heard.append(report) or 1])
+    train(corpus, CONFIG, callbacks=[lambda report, _: heard.append(report) or 1])  # type: ignore[list-item, return-value]
     assert heard[-1].epoch == CONFIG.epochs
 
 
