@@ -95,9 +95,9 @@ def by_optax(
     run = jax.jit(make_pass(optimizer), donate_argnums=1).lower(params, state, problem).compile()
     while True:
         tried, started = params, time.perf_counter()
-        (loss, norm), params, state = jax.block_until_ready(run(params, state, problem))
+        (here, norm), params, state = jax.block_until_ready(run(params, state, problem))
         before, spent = spent, spent + time.perf_counter() - started
-        yield before, float(loss), float(norm), tried
+        yield before, float(here.nats), float(norm), tried
 
 
 def by_lbfgs(params: Params, problem: Problem, passes: int, spent: float = 0.0) -> Iterator[Point]:

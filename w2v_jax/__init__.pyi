@@ -10,6 +10,8 @@ from .objectives.negative_sampling import negative_sampling_loss as negative_sam
 from .objectives.softmax import log_probs as log_probs
 from .objectives.softmax import naive_softmax_gradients as naive_softmax_gradients
 from .objectives.softmax import naive_softmax_loss as naive_softmax_loss
+from .objectives.softmax_counts import count_blocks as count_blocks
+from .objectives.softmax_counts import softmax_counts_loss as softmax_counts_loss
 from .params import Params as Params
 from .params import init_params as init_params
 from .text.cooccurrence import Cooccurrence as Cooccurrence
@@ -19,6 +21,7 @@ from .training.evaluate_every import EvaluateEvery as EvaluateEvery
 from .training.loop import train as train
 from .training.reports import Report as Report
 from .training.rows import row_sparse as row_sparse
+from .training.shared_newton import shared_newton as shared_newton
 from .training.state import TrainState as TrainState
 from .training.state import init_state as init_state
 from .training.step import make_train_step as make_train_step

@@ -89,10 +89,10 @@ def train(
         last = reports[-1]
         held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
         words = round(last.words_per_second * last.seconds)
-        print(
-            f"{words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s) after "
-            f"{last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"
-        )
+        did = f"{words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s)"
+        if training.objective == "softmax-counts":
+            did = f"{last.step} passes over the counts in {last.seconds:.1f} s, with the start,"
+        print(f"{did} after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}")
     print(f"{len(vectors):,} vectors in {out}")
 
 
@@ -184,7 +184,12 @@ def _unwinding_on_sigterm() -> Iterator[None]:
     if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+    def leave(number: int, _: object) -> None:
+        print("w2v_jax: ended by SIGTERM; no vectors were written", file=sys.stderr)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
     try:
         yield
     finally:

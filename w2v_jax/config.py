@@ -117,7 +117,7 @@ class CountsConfig:
         _check("distance", self.distance, self.distance in distances, f"one of {', '.join(distances)}")
         for name in ("count_power", "context_power"):
             _check(name, getattr(self, name), 0 < getattr(self, name) <= 1, "above 0 and at most 1")
-        _check("thinnings", self.thinnings, _is_int(self.thinnings, 0, 2**31), "an integer from 0 to 2147483647")
+        _check("thinnings", self.thinnings, _is_int(self.thinnings, 0, 1001), "an integer from 0 to 1000")
 
 
 @dataclasses.dataclass(frozen=True)

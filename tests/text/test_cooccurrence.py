@@ -1,18 +1,21 @@
 """Counts: what a loop over all pairs counts; bounded, kept whole, and never another corpus's."""
 
 import dataclasses
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from w2v_jax.cache import checksum
 from w2v_jax.config import CountsConfig, TextConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.frequency import keep_probabilities
 from w2v_jax.text import cooccurrence, counting
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.text.counting import COLUMNS, VALUES
+from w2v_jax.text.counting import COLUMNS, ROW_ENDS, VALUES
 
 WEIGHTS = {
     "linear": lambda d, window: (window + 1 - d) / window,
@@ -196,3 +199,53 @@ def test_subsampling_that_drops_every_word_leaves_no_counts() -> None:
     corpus = Corpus.from_sentences([["to", "be"]] * 5)
     found = Cooccurrence.from_corpus(corpus, TrainConfig(sample=1e-9), CountsConfig(thinnings=1))
     assert found.matrix.nnz == 0
+
+
+def one_more(part: np.ndarray) -> np.ndarray:
+    return np.append(part, part[-1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (COLUMNS, lambda x: x + 1000), (COLUMNS, lambda x: x - 1), (COLUMNS, lambda x: x[:-1]),
+        (COLUMNS, lambda x: x.view(np.uint8)[:-3]), (ROW_ENDS, lambda x: x[:-1]), (ROW_ENDS, one_more),
+        (ROW_ENDS, lambda x: x[::-1]), (ROW_ENDS, lambda x: x * 10**12), (VALUES, lambda x: x * np.nan),
+        (VALUES, lambda x: -x), (VALUES, one_more), (VALUES, lambda x: x[:0]),
+    ],
+)  # fmt: skip
+def test_counts_that_somebody_made_up_are_refused(
+    name: str, change: Callable[[np.ndarray], np.ndarray], tmp_path: Path
+) -> None:
+    """Their checksums lie beside them, and prove nothing of who wrote them."""
+    corpus, folder = text_at(tmp_path / "text.txt", "to be or not to be\n"), tmp_path / "counts"
+    Cooccurrence.from_corpus(corpus, counts=CountsConfig(folder))
+    path = folder / name
+    path.write_bytes(change(np.fromfile(path, path.suffix[1:])).tobytes())
+    about = json.loads((folder / "about.json").read_text())
+    about["checksums"][name] = checksum(path)
+    (folder / "about.json").write_text(json.dumps(about))
+    with pytest.raises(InputError, match="name another, where they will be counted anew$"):
+        Cooccurrence.from_corpus(corpus, counts=CountsConfig(folder))
+
+
+def test_a_stretch_that_ends_with_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = Corpus.from_sentences([["to", "be", "or", "not"] * 6])
+    config = TrainConfig(window=2, sample=0.0)
+    whole = Cooccurrence.from_corpus(corpus, config).matrix.toarray()
+    monkeypatch.setattr(counting, "STRETCH", 12 * config.window)
+    np.testing.assert_allclose(Cooccurrence.from_corpus(corpus, config).matrix.toarray(), whole, rtol=1e-6)
+
+
+def test_the_same_words_on_other_lines_are_counted_anew(tmp_path: Path) -> None:
+    one = text_at(tmp_path / "one.txt", "to be or not to be\n")
+    other = text_at(tmp_path / "two.txt", "to be\nor not to be\n")
+    folder = tmp_path / "counts"
+    Cooccurrence.from_corpus(one, counts=CountsConfig(folder))
+    with pytest.raises(InputError, match="of another corpus"):
+        Cooccurrence.from_corpus(other, counts=CountsConfig(folder))
+    Cooccurrence.from_corpus(one, TrainConfig(seed=1), CountsConfig(folder))  # which has no part in expectations
+    thinned = CountsConfig(tmp_path / "thinned", thinnings=1)
+    Cooccurrence.from_corpus(one, counts=thinned)
+    with pytest.raises(InputError, match="of seed 0, not 1"):
+        Cooccurrence.from_corpus(one, TrainConfig(seed=1), thinned)

@@ -1,5 +1,7 @@
 """Training on counts: it learns, tells what it reached, repeats itself, and refuses what it cannot do."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import optax
@@ -10,8 +12,10 @@ from w2v_jax.errors import InputError
 from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
+from w2v_jax.training import counts as counts_module
 from w2v_jax.training.coarse_to_fine import coarse_to_fine
 from w2v_jax.training.counts import tempered
+from w2v_jax.training.counts_problem import losses, make_problem
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Report
 from w2v_jax.training.rows import row_sparse
@@ -104,9 +108,9 @@ def test_the_best_pass_is_what_is_kept(corpus: Corpus) -> None:
     see = lambda report, params: seen.append((report.loss, params))
     with jax.numpy_dtype_promotion("standard"):
         kept = train(corpus, CONFIG, optimizer=optax.adam(2.0), callbacks=[see])
-    losses = [loss for loss, _ in seen]
-    best = seen[int(np.argmin(losses))][1]
-    assert losses[-1] > min(losses)
+    nats = [loss for loss, _ in seen]
+    best = seen[int(np.argmin(nats[:-1]))][1]
+    assert nats[-1] == min(nats) < nats[-2]  # the last report is of what is kept
     assert kept.params is not None
     np.testing.assert_allclose(kept.params.center @ kept.params.outside.T, best.center @ best.outside.T, atol=1e-2)
 
@@ -140,3 +144,35 @@ def test_the_default_optimizer_is_shared_newton(corpus: Corpus) -> None:
     newton = shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
     train(corpus, CONFIG, optimizer=newton, callbacks=see("given"))
     assert reports["given"] == reports["default"]
+
+
+def ring_with_loners() -> Corpus:
+    """Words that stand beside their two neighbours alone, and words that stand beside nothing."""
+    ring = [[f"n{i}", f"n{(i + 1) % 60}"] for i in range(60) for _ in range(10)]
+    return Corpus.from_sentences(ring + [[f"solo{i}"] for i in range(60) for _ in range(20)])
+
+
+@pytest.mark.parametrize("dim", [4, 30])
+def test_words_beside_nothing_get_numbers_and_the_loss_told_is_that_of_what_is_returned(dim: int) -> None:
+    corpus, config = ring_with_loners(), dataclasses.replace(CONFIG, dim=dim)
+    reports: list[Report] = []
+    found = train(corpus, config, callbacks=[lambda report, _: reports.append(report)])
+    assert found.params is not None
+    assert np.isfinite(found.vectors).all()
+    assert all(np.isfinite(table).all() for table in map(np.asarray, found.params))
+    problem = make_problem(Cooccurrence.from_corpus(corpus, config))
+    assert reports[-1].loss == pytest.approx(float(losses(found.params, problem).nats), abs=1e-4)
+    assert reports[-1].loss < reports[0].loss
+
+
+def test_a_loss_that_is_no_number_ends_the_training(corpus: Corpus) -> None:
+    with pytest.raises(FloatingPointError, match=r"^the loss is \S+ after \d+ passes; lower the optimizer's rate$"):
+        train(corpus, CONFIG, optimizer=optax.sgd(1e9))
+
+
+def test_more_words_than_memory_holds_are_refused_before_the_work(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts_module.os, "sysconf", lambda name: 100)
+    with pytest.raises(InputError, match="^12 words of 8 numbers take about .* GB .*; give fewer words"):
+        train(corpus, CONFIG)

@@ -66,7 +66,7 @@ def test_a_pass_tells_the_optimizer_the_ridged_loss_and_us_the_plain_one() -> No
         return jax.tree.map(lambda g: -g, gradient), state
 
     optimizer = optax.GradientTransformationExtraArgs(lambda params: None, update)
-    (nats, norm), moved, _ = make_pass(optimizer)(params, None, problem)
+    ((nats, _), norm), moved, _ = make_pass(optimizer)(params, None, problem)
     (loss, ridged), gradient = loss_and_gradient(params, problem)
     assert (nats, told["value"], told["value_fn"](params)) == (loss, ridged, sampled_loss(params, problem))
     assert norm == optax.tree.norm(gradient)

@@ -30,7 +30,8 @@ def blockwise_softmax_loss(
         J_c = Σ_o weight_co (log Σ_w exp(u_w·v_c) − u_o·v_c)
 
     `outside_indices` has one outside word for each center, or C of them, which share one normalizer;
-    `weights` counts each, and 0 masks it. Works under `jit`, `vmap` and `grad`; in reverse mode only.
+    `weights` counts each, and 0 masks it. Works under `jit`, `vmap` and `grad`; in
+    reverse mode only, and a gradient of the gradient holds what the loss never does, [B, V].
 
     Costs 2·B·V·D FLOP, and 6·B·V·D more with its gradient; 4·B·block_size bytes of scores, and 8·B·C·D of
     outside words' vectors. bfloat16 tables are scored and summed in float32, in which the loss then is;

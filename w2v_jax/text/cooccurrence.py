@@ -20,6 +20,7 @@ from .corpus import Corpus
 from .counting import COLUMNS, ROW_ENDS, VALUES, write_counts
 
 FORMAT = 1
+ANEW = "name another, where they will be counted anew"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,22 +66,34 @@ class Cooccurrence:
         def count(folder: Path) -> Cooccurrence:
             with making(folder, key) as (temporary, _):
                 write_counts(corpus, config, counts, temporary)
-            return _open(folder)
+            return _open(folder, len(corpus.vocabulary))
 
         if named := counts.counts:
             if not named.exists():
                 return count(named)
             _check(named, key)
-            return _open(named)
+            return _open(named, len(corpus.vocabulary))
         if corpus.folder is None:
             with tempfile.TemporaryDirectory() as temporary:
                 return dataclasses.replace(count(Path(temporary) / "counts"), folder=None)
         beside = corpus.folder.with_name(f"{corpus.folder.name}-counts-{digest(key)}")
-        return count(beside) if made(beside, key) is None else _open(beside)
+        return count(beside) if made(beside, key) is None else _open(beside, len(corpus.vocabulary))
 
     def __len__(self) -> int:
         """How many words, V."""
         return len(self.row_ends)
+
+    def _fits(self, vocab_size: int) -> bool:
+        """Whether the files are of one matrix of so many words; who wrote them may have had anything in mind."""
+        steps = np.diff(np.append(0, self.row_ends))
+        total = int(self.row_ends[-1]) if len(self) else 0
+        return (
+            len(self) == vocab_size
+            and bool((steps >= 0).all())
+            and len(self.columns) == len(self.values) == total
+            and bool(((self.columns >= 0) & (self.columns < vocab_size)).all())
+            and bool((np.isfinite(self.values) & (self.values > 0)).all())
+        )
 
     @property
     def matrix(self) -> Any:
@@ -101,7 +114,7 @@ def _key(corpus: Corpus, config: TrainConfig, counts: CountsConfig) -> dict[str,
 def _check(folder: Path, key: dict[str, Any]) -> None:
     about = whole(folder)
     if about is None:
-        raise InputError(f"{folder}: is no whole folder of counts; name another, where they will be counted anew")
+        raise InputError(f"{folder}: is no whole folder of counts; {ANEW}")
     theirs = about["key"]
     for name in {**theirs, **key}:
         if key.get(name) != theirs.get(name):
@@ -110,11 +123,17 @@ def _check(folder: Path, key: dict[str, Any]) -> None:
             raise InputError(f"{folder}: holds counts of {what}; name another folder")
 
 
-def _open(folder: Path) -> Cooccurrence:
+def _open(folder: Path, vocab_size: int) -> Cooccurrence:
     files = ((ROW_ENDS, np.int64), (COLUMNS, np.int32), (VALUES, np.float32))
     # A file of no bytes cannot be mapped: no word has another beside it.
-    row_ends, columns, values = (
-        np.memmap(folder / name, dtype, mode="r") if (folder / name).stat().st_size else np.empty(0, dtype)
-        for name, dtype in files
-    )
-    return Cooccurrence(row_ends, columns, values, folder)
+    try:
+        row_ends, columns, values = (
+            np.memmap(folder / name, dtype, mode="r") if (folder / name).stat().st_size else np.empty(0, dtype)
+            for name, dtype in files
+        )
+    except (OSError, ValueError) as error:  # not there, or not of whole numbers
+        raise InputError(f"{folder}: its counts cannot be read: {error}; {ANEW}") from error
+    found = Cooccurrence(row_ends, columns, values, folder)
+    if not found._fits(vocab_size):
+        raise InputError(f"{folder}: its files are not of one matrix of counts; {ANEW}")
+    return found

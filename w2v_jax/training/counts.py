@@ -1,6 +1,7 @@
 """Training on co-occurrence counts: the whole corpus in each pass, whatever its length."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -13,17 +14,18 @@ from tqdm import tqdm
 
 from ..config import CountsConfig, TrainConfig
 from ..errors import InputError
-from ..objectives.softmax_counts import mean_softmax_loss
 from ..params import Params
 from ..text.cooccurrence import Cooccurrence
 from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
 from .coarse_to_fine import coarse_to_fine
-from .counts_problem import make_pass, newton_for
+from .counts_problem import Losses, losses, make_pass, newton_for
 from .evaluate_every import vectors_of
 from .ppmi_svd import ppmi_svd
 from .reports import Callback, Report
 from .rows import RowSparse
+
+TABLES = 60  # of V·D numbers: what a pass, shared_newton's state and its trials hold at once
 
 
 def tempered(counts: Cooccurrence, config: CountsConfig) -> Cooccurrence:
@@ -61,33 +63,37 @@ def train_on_counts(
         center, outside = ppmi_svd(counts, config.dim, config.seed)
         return vectors_of(Params(jnp.asarray(center), jnp.asarray(outside)), corpus.vocabulary, config.objective)
 
+    if optimizer is None:
+        _check_that_it_fits(len(counts), len(counts.values), config.dim)
     began = time.perf_counter()
     params, problem = coarse_to_fine(counts, config.dim, config.seed)
     chosen = optimizer or newton_for(problem)
     state = jax.tree.map(jnp.copy, chosen.init(params))  # some give one buffer twice, which cannot be donated
     compiling = time.perf_counter()
     run = jax.jit(make_pass(chosen), donate_argnums=1).lower(params, state, problem).compile()
-    loss_alone = jax.jit(mean_softmax_loss).lower(params, problem.blocks).compile()
+    losses_alone = jax.jit(losses).lower(params, problem).compile()
     compile_seconds = time.perf_counter() - compiling
     callbacks, words = tuple(callbacks), len(corpus.ids)
     bar: tqdm[Any] = tqdm(total=config.epochs * words, unit="words", unit_scale=True, disable=None)
-    best, best_loss = params, np.inf
+    best, lowest = params, Losses(np.inf, np.inf)
     with bar:
         for done in range(config.epochs + 1):
             tried, seconds = params, time.perf_counter() - began - compile_seconds
             if done < config.epochs:
-                (loss, _), params, state = run(params, state, problem)
-            else:  # what the last pass reached, for a third of one
-                loss = loss_alone(params, problem.blocks)
-            nats = float(loss)
-            if not np.isfinite(nats) and (optimizer or not done):  # shared_newton takes such a step back
-                raise FloatingPointError(f"the loss is {nats} after {done} passes; lower the optimizer's rate")
-            if nats < best_loss:
-                best, best_loss = tried, nats
+                (found, _), params, state = run(params, state, problem)
+            else:
+                found = losses_alone(params, problem)
+            found = Losses(*map(float, found))
+            if not np.isfinite(found.ridged) and (optimizer or not done):  # shared_newton takes such a step back
+                raise FloatingPointError(f"the loss is {found.ridged} after {done} passes; lower the optimizer's rate")
+            if found.ridged < lowest.ridged:
+                best, lowest = tried, found
+            if done == config.epochs:  # the last report is of what is returned
+                tried, found = best, lowest
             bar.update(done * words - bar.n)
-            bar.set_postfix(loss=f"{nats:.4f}")
+            bar.set_postfix(loss=f"{found.nats:.4f}")
             report = Report(
-                step=done, words=done * words, epoch=float(done), loss=nats, targets=float(problem.targets),
+                step=done, words=done * words, epoch=float(done), loss=found.nats, targets=float(problem.targets),
                 held_out_loss=None, seconds=seconds, compile_seconds=compile_seconds,
                 words_per_second=done * words / seconds, resumed=False,
             )  # fmt: skip
@@ -95,3 +101,15 @@ def train_on_counts(
             if any(asked):
                 break
     return vectors_of(best, corpus.vocabulary, config.objective)
+
+
+def _check_that_it_fits(vocab_size: int, entries: int, dim: int) -> None:
+    """Raise now what the system would otherwise do to the process after minutes of work."""
+    needed = 4 * TABLES * vocab_size * dim + 12 * entries
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    there = limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise InputError(
+            f"{vocab_size:,} words of {dim} numbers take about {needed / 1e9:.0f} GB to train on counts, and there are "
+            f"{there / 1e9:.0f} in all; give fewer words (--max-vocab) or numbers (--dim)"
+        )

@@ -44,28 +44,45 @@ def newton_for(problem: Problem) -> optax.GradientTransformationExtraArgs:
     return shared_newton(problem.center_share, problem.outside_share, ridge=float(problem.ridge))
 
 
-def loss_and_gradient(params: Params, problem: Problem) -> tuple[tuple[Array, Array], Params]:
-    """((nats a target, the same with the ridge's share), the gradient of the latter)."""
-    losses, gradient = softmax_counts_loss(params, problem.blocks)
-    loss = losses.sum()
-    ridged = loss + problem.ridge / 2 * optax.tree.norm(params, squared=True)
-    return (loss, ridged), jax.tree.map(lambda g, p: g + problem.ridge * p, gradient, params)
+class Losses(NamedTuple):
+    """Where some tables stand."""
+
+    nats: Float[Array, ""]
+    """A target."""
+    ridged: Float[Array, ""]
+    """The same with the ridge's share: what is made less."""
+
+
+def with_ridge(nats: Float[Array, ""], params: Params, problem: Problem) -> Losses:
+    return Losses(nats, nats + problem.ridge / 2 * optax.tree.norm(params, squared=True))
+
+
+def losses(params: Params, problem: Problem) -> Losses:
+    """For a third of what the gradient costs too."""
+    return with_ridge(mean_softmax_loss(params, problem.blocks), params, problem)
+
+
+def loss_and_gradient(params: Params, problem: Problem) -> tuple[Losses, Params]:
+    """The losses, and the gradient of the ridged one."""
+    by_block, gradient = softmax_counts_loss(params, problem.blocks)
+    gradient = jax.tree.map(lambda g, p: g + problem.ridge * p, gradient, params)
+    return with_ridge(by_block.sum(), params, problem), gradient
 
 
 def sampled_loss(params: Params, problem: Problem) -> Float[Array, ""]:
     """The ridged loss, as four of the blocks tell it."""
     some = jax.tree.map(lambda part: part[:: max(1, len(part) // 4)][:4], problem.blocks)
-    return mean_softmax_loss(params, some) + problem.ridge / 2 * optax.tree.norm(params, squared=True)
+    return losses(params, problem._replace(blocks=some)).ridged
 
 
 def make_pass(optimizer: optax.GradientTransformation) -> Callable[[Params, Any, Problem], Any]:
-    """(params, state, problem) → ((nats a target, norm of the gradient) where params are, new params, new state)."""
+    """(params, state, problem) → ((losses, norm of the gradient) where params are, new params, new state)."""
     chosen = optax.with_extra_args_support(optimizer)
 
-    def one_pass(params: Params, state: Any, problem: Problem) -> tuple[tuple[Array, Array], Params, Any]:
-        (loss, ridged), gradient = loss_and_gradient(params, problem)
+    def one_pass(params: Params, state: Any, problem: Problem) -> tuple[tuple[Losses, Array], Params, Any]:
+        here, gradient = loss_and_gradient(params, problem)
         sampled = lambda params: sampled_loss(params, problem)
-        updates, state = chosen.update(gradient, state, params, value=ridged, value_fn=sampled, grad=gradient)
-        return (loss, optax.tree.norm(gradient)), optax.apply_updates(params, updates), state
+        updates, state = chosen.update(gradient, state, params, value=here.ridged, value_fn=sampled, grad=gradient)
+        return (here, optax.tree.norm(gradient)), optax.apply_updates(params, updates), state
 
     return one_pass

@@ -99,7 +99,8 @@ def shared_newton(
         log_scale = jnp.where(tells, fitted, state.log_scale)
 
         step = _two_loops(downhill, pairs, lambda rows: jnp.exp(log_scale)[..., None] * newton(rows))
-        length = jnp.sqrt(jnp.einsum("tvd,tde,tve->tv", step, covariances, step, precision=HIGHEST))
+        square = jnp.einsum("tvd,tde,tve->tv", step, covariances, step, precision=HIGHEST)
+        length = jnp.sqrt(jnp.maximum(square, 0))  # rounded, a covariance can have directions under 0
         step = step * (REACH / jnp.maximum(length, REACH))[..., None]
         shares = jnp.array(list(itertools.product(SHARES, repeat=2)), here.dtype)
         moved = lambda share: best - share[:, None, None] * step
