@@ -176,3 +176,16 @@ def test_more_words_than_memory_holds_are_refused_before_the_work(
     monkeypatch.setattr(counts_module.os, "sysconf", lambda name: 100)
     with pytest.raises(InputError, match="^12 words of 8 numbers take about .* GB .*; give fewer words"):
         train(corpus, CONFIG)
+
+
+def test_the_ridge_counts_in_what_is_best(corpus: Corpus) -> None:
+    """Steps that lower the loss, and add so much to all outside vectors, which the loss does not see."""
+
+    def update(gradient: Params, state: optax.EmptyState, params: object = None) -> tuple[Params, optax.EmptyState]:
+        return Params(-0.1 * gradient.center, 3e3 - 0.1 * gradient.outside), state
+
+    reports: list[Report] = []
+    farther = optax.GradientTransformation(lambda _: optax.EmptyState(), update)
+    train(corpus, CONFIG, optimizer=farther, callbacks=[lambda report, _: reports.append(report)])
+    assert reports[1].loss < reports[0].loss
+    assert reports[-1].loss == reports[0].loss

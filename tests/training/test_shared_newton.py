@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from w2v_jax.params import Params, init_params
+from w2v_jax.training import shared_newton as shared_newton_module
 from w2v_jax.training.shared_newton import REACH, SHARES, _covariances, _newton_step, _two_loops, shared_newton
 
 VOCAB, DIM, RIDGE = 60, 6, 1e-4
@@ -162,3 +163,17 @@ def test_a_loss_that_is_no_number_is_a_step_taken_back(matrix: jax.Array) -> Non
     _, state = optimizer.update(astray, state, astray, value=jnp.float32(jnp.nan), value_fn=near)
     assert float(state.value) == float(loss(params))
     np.testing.assert_array_equal(state.point, jnp.stack(params))
+
+
+def test_a_covariance_with_directions_under_zero_makes_no_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounding can make it so, where the rows leave some directions almost empty."""
+    covariances = shared_newton_module._covariances
+    lower = lambda point, share: covariances(point, share) - 1e-3 * jnp.eye(point.shape[-1])
+    monkeypatch.setattr(shared_newton_module, "_covariances", lower)
+    params = Params(1e-3 * jnp.eye(4), 1e-3 * jnp.eye(4))
+    optimizer = shared_newton(jnp.ones(4) / 4, jnp.ones(4) / 4, ridge=1e-3)
+    gradient = jax.tree.map(jnp.ones_like, params)
+    updates, _ = optimizer.update(
+        gradient, optimizer.init(params), params, value=jnp.float32(1), value_fn=optax.tree.norm
+    )
+    assert all(bool(jnp.isfinite(table).all()) for table in updates)
