@@ -210,7 +210,8 @@ def one_more(part: np.ndarray) -> np.ndarray:
     [
         (COLUMNS, lambda x: x + 1000), (COLUMNS, lambda x: x - 1), (COLUMNS, lambda x: x[:-1]),
         (COLUMNS, lambda x: x.view(np.uint8)[:-3]), (ROW_ENDS, lambda x: x[:-1]), (ROW_ENDS, one_more),
-        (ROW_ENDS, lambda x: x[[1, 0, *range(2, len(x))]]), (ROW_ENDS, lambda x: x * 10**12), (VALUES, lambda x: x * np.nan),
+        (ROW_ENDS, lambda x: x[[1, 0, *range(2, len(x))]]), (ROW_ENDS, lambda x: x * 10**12),
+        (VALUES, lambda x: x * np.nan),
         (VALUES, lambda x: -x), (VALUES, one_more), (VALUES, lambda x: x[:0]),
     ],
 )  # fmt: skip

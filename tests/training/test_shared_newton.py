@@ -168,7 +168,7 @@ def test_a_loss_that_is_no_number_is_a_step_taken_back(matrix: jax.Array) -> Non
 def test_a_covariance_with_directions_under_zero_makes_no_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding can make it so, where the rows leave some directions almost empty."""
     covariances = shared_newton_module._covariances
-    lower = lambda point, share: covariances(point, share) - 1e-3 * jnp.eye(point.shape[-1])
+    lower = lambda point, share: covariances(point, share) - 1e-3 * jnp.eye(point.shape[-1])[None]
     monkeypatch.setattr(shared_newton_module, "_covariances", lower)
     params = Params(1e-3 * jnp.eye(4), 1e-3 * jnp.eye(4))
     optimizer = shared_newton(jnp.ones(4) / 4, jnp.ones(4) / 4, ridge=1e-3)
