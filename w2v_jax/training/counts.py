@@ -19,7 +19,7 @@ from ..text.cooccurrence import Cooccurrence
 from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
 from .coarse_to_fine import coarse_to_fine
-from .counts_problem import Losses, losses, make_pass, newton_for
+from .counts_problem import losses, make_pass, newton_for
 from .evaluate_every import vectors_of
 from .ppmi_svd import ppmi_svd
 from .reports import Callback, Report
@@ -75,7 +75,7 @@ def train_on_counts(
     compile_seconds = time.perf_counter() - compiling
     callbacks, words = tuple(callbacks), len(corpus.ids)
     bar: tqdm[Any] = tqdm(total=config.epochs * words, unit="words", unit_scale=True, disable=None)
-    best, lowest = params, Losses(np.inf, np.inf)
+    best, best_nats, lowest = params, np.inf, np.inf
     with bar:
         for done in range(config.epochs + 1):
             tried, seconds = params, time.perf_counter() - began - compile_seconds
@@ -83,17 +83,17 @@ def train_on_counts(
                 (found, _), params, state = run(params, state, problem)
             else:
                 found = losses_alone(params, problem)
-            found = Losses(*map(float, found))
-            if not np.isfinite(found.ridged) and (optimizer or not done):  # shared_newton takes such a step back
-                raise FloatingPointError(f"the loss is {found.ridged} after {done} passes; lower the optimizer's rate")
-            if found.ridged < lowest.ridged:
-                best, lowest = tried, found
+            nats, ridged = map(float, found)
+            if not np.isfinite(ridged) and (optimizer or not done):  # shared_newton takes such a step back
+                raise FloatingPointError(f"the loss is {ridged} after {done} passes; lower the optimizer's rate")
+            if ridged < lowest:
+                best, best_nats, lowest = tried, nats, ridged
             if done == config.epochs:  # the last report is of what is returned
-                tried, found = best, lowest
+                tried, nats = best, best_nats
             bar.update(done * words - bar.n)
-            bar.set_postfix(loss=f"{found.nats:.4f}")
+            bar.set_postfix(loss=f"{nats:.4f}")
             report = Report(
-                step=done, words=done * words, epoch=float(done), loss=found.nats, targets=float(problem.targets),
+                step=done, words=done * words, epoch=float(done), loss=nats, targets=float(problem.targets),
                 held_out_loss=None, seconds=seconds, compile_seconds=compile_seconds,
                 words_per_second=done * words / seconds, resumed=False,
             )  # fmt: skip
