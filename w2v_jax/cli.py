@@ -144,8 +144,9 @@ def evaluate(
         top: Analogies use this many words, the most frequent ones.
         json_: Print one JSON object instead.
     """
-    from .vectors.evaluation import evaluate_analogies, evaluate_similarity
+    from .vectors.analogies import evaluate_analogies
     from .vectors.keyed_vectors import KeyedVectors
+    from .vectors.similarity import evaluate_similarity
 
     if not similarity and not analogies:
         raise InputError("name what to evaluate on: --similarity FILE... or --analogies FILE... or both")
@@ -163,7 +164,7 @@ def evaluate(
         return
     for path, result in similarities.items():
         print(f"{Path(path).name}: Spearman {result.spearman:.4f}, Pearson {result.pearson:.4f}, "
-              f"{result.pairs} pairs ({result.coverage:.1%})")  # fmt: skip
+              f"{result.known} pairs ({result.coverage:.1%})")  # fmt: skip
     for path, parts in sections.items():
         print(f"{Path(path).name}, {top:,} most frequent words:")
         for name, correct, asked, skipped in parts:

@@ -7,8 +7,9 @@ import pytest
 from gensim.models import KeyedVectors as Gensim
 
 from w2v_jax.errors import InputError
-from w2v_jax.vectors.evaluation import evaluate_analogies, evaluate_similarity
+from w2v_jax.vectors.analogies import evaluate_analogies
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
+from w2v_jax.vectors.similarity import evaluate_similarity
 
 Both = tuple[KeyedVectors, Gensim]
 
