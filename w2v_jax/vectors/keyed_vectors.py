@@ -128,7 +128,7 @@ class KeyedVectors:
         if among is not None:
             ids = ids_among(among, self.vocabulary)
             words, limit = [self.words[i] for i in ids.tolist()], len(ids)
-            table = self.unit[np.resize(ids, power_of_two(limit)) if limit else [0]]  # few shapes, few compilations
+            table = self.unit[np.resize(ids if limit else [0], power_of_two(limit))]  # few shapes, few compilations
             known = np.where(np.isin(known, ids), np.searchsorted(ids, known), len(table))
         found, scores = nearest(table, terms, weight, known, topn=min(topn, len(table)), limit=limit, method=method)
         return [
@@ -165,7 +165,7 @@ class KeyedVectors:
         found = cosines(self.unit[self._ids(words)], jnp.asarray(self.mean_vector(words)))
         return words[int(np.argmin(found))]
 
-    def mean_vector(self, words: Sequence[str], weights: Sequence[float] | None = None) -> Vector:
+    def mean_vector(self, words: Sequence[str], weights: Sequence[float] | Vector | None = None) -> Vector:
         """Σ weight·unit vector / Σ |weight|, every weight 1 where none are given."""
         unit = np.asarray(self.unit)[self._ids(words)]
         weight = np.ones(len(unit), unit.dtype) if weights is None else np.asarray(weights, unit.dtype)

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..text.vocabulary import Vocabulary
 from .queries import Method
 
-Vector = Float[np.ndarray, " D"]
+Vector = Float[np.ndarray, " _"]
 Term = str | Vector | tuple[str | Vector, float]
 """A word or a vector, or either with its weight."""
 Terms = str | Vector | Sequence[Term]
@@ -67,9 +67,7 @@ def _weighted(query: Query) -> list[tuple[str | Vector, int, float | None]]:
 
 
 def _listed(given: Terms) -> Sequence[Term]:
-    if isinstance(given, np.ndarray):
-        return list(np.atleast_2d(given))
-    return [given] if isinstance(given, str) else given
+    return [given] if isinstance(given, str | np.ndarray) else given
 
 
 def ids_among(among: Among, vocabulary: Vocabulary) -> Integer[np.ndarray, " n"]:
