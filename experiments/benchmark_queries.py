@@ -82,8 +82,8 @@ def main(
         ),
         "their bare matrix product": (product, None),
         f"{len(similarity)} similarity sets": (
-            lambda: [round(w2v.evaluate_similarity(ours, path).spearman, 6) for path in similarity],
-            lambda: [round(float(theirs.evaluate_word_pairs(str(path))[1].statistic), 6) for path in similarity],
+            lambda: [w2v.evaluate_similarity(ours, path).spearman for path in similarity],
+            lambda: [theirs.evaluate_word_pairs(str(path))[1].statistic for path in similarity],
         ),
     }
     out.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from w2v_jax.vectors.queries import EPSILON, QUERIES, closer_rows, cosines, nearest, nearest_rows, normalize
+from w2v_jax.vectors.queries import EPSILON, QUERIES, _top, closer_rows, cosines, nearest, nearest_rows, normalize
 
 
 def few_scores(vocab_size: int) -> np.ndarray:
@@ -81,3 +81,14 @@ def test_cosines_and_what_is_closer() -> None:
     np.testing.assert_allclose(cosines(unit, jnp.array([5.0, 0.0])), [1, 0.6, 0, 0, 0.6], atol=1e-6)
     assert closer_rows(unit, jnp.int32(0), jnp.int32(2)).tolist() == [False, True, False, False, True]
     assert not closer_rows(unit, jnp.int32(0), jnp.int32(1)).any()  # an equal is not closer
+
+
+@pytest.mark.parametrize("topn", [1, 2, 3])
+@pytest.mark.parametrize("count", [33, 128, 250])
+def test_of_equal_scores_in_many_blocks_the_first_is_found(count: int, topn: int) -> None:
+    """Few scores are high, many equal ones are below them, and all are negative."""
+    scores = np.floor(np.random.default_rng(count).exponential(1.5, (50, count))).astype(np.float32) - 100
+    ids, values = best(scores, topn)
+    found, places = _top(jnp.asarray(scores), topn)
+    np.testing.assert_array_equal(places, ids)
+    np.testing.assert_array_equal(found, values)

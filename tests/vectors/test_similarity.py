@@ -27,8 +27,8 @@ def pairs(tmp_path: Path) -> Path:
 def same(ours: KeyedVectors, theirs: Gensim, path: Path, top: int, wrong: bool) -> None:
     pearson, spearman, oov = theirs.evaluate_word_pairs(str(path), restrict_vocab=top, dummy4unknown=wrong)
     result = evaluate_similarity(ours, path, top=top, unknown="wrong" if wrong else "skip")
-    assert result.spearman == pytest.approx(spearman.statistic, abs=1e-9)
-    assert result.pearson == pytest.approx(pearson.statistic, abs=1e-6)
+    assert result.spearman == pytest.approx(spearman.statistic, abs=1e-14)
+    assert result.pearson == pytest.approx(pearson.statistic, abs=1e-14)
     assert 100 * (1 - result.coverage) == pytest.approx(oov)
     assert result.low < result.spearman < result.high
 

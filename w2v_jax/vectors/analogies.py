@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from ..errors import InputError
 from .evaluation import Case, Lookup, Unknown, lines, upper
 from .keyed_vectors import KeyedVectors
-from .queries import QUERIES, Method, nearest
+from .queries import QUERIES, Method, nearest, normalize
 
 AT_ONCE = 8 * QUERIES  # questions whose vectors are looked up
 
@@ -97,7 +97,8 @@ def _answers(lookup: Lookup, ids: Int[np.ndarray, "Q 4"], method: Method, candid
     Most words are spelled in one way only. A question of such words has no candidate to pass over, so that its best
     answer is the only one to look for, which is quicker.
     """
-    table = jnp.asarray(lookup.unit)
+    table = normalize(jnp.asarray(lookup.table))
+    unit = np.asarray(table)
     spellings = np.bincount(lookup.spelled, minlength=len(table))
     twins = (spellings[ids[:, :3]] > 1).any(1)
     right = np.zeros(len(ids), bool)
@@ -107,7 +108,7 @@ def _answers(lookup: Lookup, ids: Int[np.ndarray, "Q 4"], method: Method, candid
             given = np.stack([b, c, a], 1)
             found, scores = nearest(
                 table,
-                lookup.unit[given],
+                unit[given],
                 np.tile(np.array([1, 1, -1], np.float32), (len(some), 1)),
                 given,
                 topn=min(topn, lookup.vocab_size),

@@ -22,10 +22,10 @@ Case = Literal["unicode", "ascii"]
 
 
 class Lookup(NamedTuple):
-    """Unit vectors by the upper-case spelling of their words."""
+    """Vectors by the upper-case spelling of their words."""
 
-    unit: Float[np.ndarray, "V1 D"]
-    """The vectors of the words that are known, and the mean's, the last."""
+    table: Float[np.ndarray, "V1 D"]
+    """The vectors of the words that are known, and their mean, the last."""
     first: dict[str, int]
     """The first word that has a spelling."""
     spelled: Integer[np.ndarray, " V"]
@@ -36,9 +36,8 @@ class Lookup(NamedTuple):
         """The `top` first words of some vectors; None for all."""
         words = [upper(word, case) for word in vectors.words[:top]]
         first = {word: i for i, word in reversed(list(enumerate(words)))}
-        mean = vectors.vectors[:top].mean(0, dtype=np.float32)
-        unit = np.vstack([np.asarray(vectors.unit)[:top], mean / (np.linalg.norm(mean) or 1)])
-        return cls(unit, first, np.array([first[word] for word in words], np.int64))
+        known = vectors.vectors[:top].astype(np.float32)
+        return cls(np.vstack([known, known.mean(0)]), first, np.array([first[word] for word in words], np.int64))
 
     @property
     def vocab_size(self) -> int:

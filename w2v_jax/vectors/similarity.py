@@ -56,7 +56,7 @@ def evaluate_similarity(
     ids = np.array([lookup.ids([a, b]) for a, b, _ in pairs], np.int64).reshape(-1, 2)
     known = (ids < lookup.vocab_size).all(1)
     scores = np.array([score for *_, score in pairs])
-    cosines = np.einsum("pd,pd->p", lookup.unit[ids[:, 0]], lookup.unit[ids[:, 1]])
+    cosines = _cosines(lookup.table[ids[:, 0]], lookup.table[ids[:, 1]])
     if unknown == "skip":
         scores, cosines = scores[known], cosines[known]
     elif unknown == "wrong":
@@ -88,6 +88,15 @@ def _pairs(path: str | os.PathLike[str]) -> Iterator[tuple[str, str, float]]:
             continue
         if not line.startswith("#") and len(fields) == 3 and math.isfinite(score):
             yield a, b, score
+
+
+def _cosines(one: Float[np.ndarray, "P D"], other: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P"]:
+    """Rounded where gensim rounds, so that pairs whose cosines all but agree rank here as they do there."""
+    units = []
+    for rows in (one.astype(np.float64), other.astype(np.float64)):
+        length = np.linalg.norm(rows, axis=1, keepdims=True)
+        units.append((rows * (1 / np.where(length > 0, length, 1))).astype(np.float32))
+    return np.vecdot(*units)
 
 
 def spearman_interval(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> tuple[float, float]:
