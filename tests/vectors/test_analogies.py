@@ -75,6 +75,15 @@ def test_words_in_other_letters_are_passed_over(tmp_path: Path) -> None:
         assert section.correct == sum(right), candidates
 
 
+def test_where_all_candidates_are_passed_over_the_last_counts(tmp_path: Path) -> None:
+    words = ["man", "woman", "king", "KING", "King", "kING", "WOMAN", "Woman", "queen"]
+    near = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], *[[1, 1, 1.1]] * 3, *[[1, 1, 1.3]] * 2, [0, -1, 0]], np.float32)
+    theirs = Gensim(3)
+    theirs.add_vectors(words, near)
+    (tmp_path / "questions.txt").write_text(": a\nman woman king woman\nman woman king king\nman woman king KING\n")
+    assert same(KeyedVectors(words, near), theirs, tmp_path / "questions.txt", 300_000, False) == 2 / 3
+
+
 def test_the_mean_stands_for_unknown_words(tmp_path: Path) -> None:
     """The mean of these four points up, as `up` does."""
     table = np.array([[1, 1, 0], [-1, 1, 0], [0.9, 1, 0.3], [-0.9, 1, -0.3]], np.float32)

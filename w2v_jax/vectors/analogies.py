@@ -61,7 +61,7 @@ def evaluate_analogies(
     """
     lookup = Lookup.of(vectors, top, case)
     names, section, ids = _questions(path, lookup, case)
-    known = np.less(ids, lookup.vocab_size)
+    known = np.less(ids, len(lookup.table))
     whole = np.all(known, 1)
     answerable = known[:, 3] if unknown == "mean" else whole
     asked = whole if unknown == "skip" else np.ones(len(ids), bool)
@@ -97,27 +97,21 @@ def _answers(lookup: Lookup, ids: Int[np.ndarray, "Q 4"], method: Method, candid
     Most words are spelled in one way only. A question of such words has no candidate to pass over, so that its best
     answer is the only one to look for, which is quicker.
     """
-    table = normalize(jnp.asarray(lookup.table))
-    unit = np.asarray(table)
-    spellings = np.bincount(lookup.spelled, minlength=len(table))
+    table, spelled = normalize(jnp.asarray(lookup.table, jnp.float32)), lookup.spelled()
+    spellings = np.bincount(spelled, minlength=len(table) + 1)
     twins = (spellings[ids[:, :3]] > 1).any(1)
     right = np.zeros(len(ids), bool)
     for which, topn in ((~twins, 1), (twins, candidates)):
         for some in np.split(np.flatnonzero(which), range(AT_ONCE, which.sum(), AT_ONCE)):
             a, b, c, d = ids[some].T
             given = np.stack([b, c, a], 1)
-            found, scores = nearest(
-                table,
-                unit[given],
-                np.tile(np.array([1, 1, -1], np.float32), (len(some), 1)),
-                given,
-                topn=min(topn, lookup.vocab_size),
-                limit=lookup.vocab_size,
-                method=method,
-            )
-            spelled = lookup.spelled[found]
+            rows = lookup.rows(given)
+            terms = rows / np.maximum(np.linalg.norm(rows, axis=2, keepdims=True), np.finfo(np.float32).tiny)
+            weight = np.tile(np.array([1, 1, -1], np.float32), (len(some), 1))
+            found, scores = nearest(table, terms, weight, given, topn=min(topn, len(table)), method=method)
+            answers = spelled[found]
             there = scores > -np.inf
-            new = there & (spelled[..., None] != given[:, None]).all(2)
+            new = there & (answers[..., None] != given[:, None]).all(2)
             place = np.where(new.any(1), new.argmax(1), there.sum(1) - 1)
-            right[some] = there[:, 0] & (spelled[np.arange(len(some)), place] == d)
+            right[some] = there[:, 0] & (answers[np.arange(len(some)), place] == d)
     return right

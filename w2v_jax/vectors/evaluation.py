@@ -24,29 +24,33 @@ Case = Literal["unicode", "ascii"]
 class Lookup(NamedTuple):
     """Vectors by the upper-case spelling of their words."""
 
-    table: Float[np.ndarray, "V1 D"]
-    """The vectors of the words that are known, and their mean, the last."""
+    table: Float[np.ndarray, "V D"]
+    """The vectors of the words that are known."""
+    spellings: list[str]
     first: dict[str, int]
     """The first word that has a spelling."""
-    spelled: Integer[np.ndarray, " V"]
-    """The first word that is spelled as each is."""
 
     @classmethod
     def of(cls, vectors: KeyedVectors, top: int | None, case: Case = "unicode") -> "Lookup":
         """The `top` first words of some vectors; None for all."""
-        words = [upper(word, case) for word in vectors.words[:top]]
-        first = {word: i for i, word in reversed(list(enumerate(words)))}
-        known = vectors.vectors[:top].astype(np.float32)
-        return cls(np.vstack([known, known.mean(0)]), first, np.array([first[word] for word in words], np.int64))
-
-    @property
-    def vocab_size(self) -> int:
-        """How many words are known; the mean's row."""
-        return len(self.spelled)
+        spellings = [upper(word, case) for word in vectors.words[:top]]
+        ids = range(len(spellings))
+        return cls(vectors.vectors[:top], spellings, dict(zip(reversed(spellings), reversed(ids), strict=True)))
 
     def ids(self, words: list[str]) -> list[int]:
-        """The rows of upper-case words, the mean's for the unknown."""
-        return [self.first.get(word, self.vocab_size) for word in words]
+        """The rows of upper-case words; V for the unknown."""
+        return [self.first.get(word, len(self.spellings)) for word in words]
+
+    def rows(self, ids: Integer[np.ndarray, "*n"]) -> Float[np.ndarray, "*n D"]:
+        """The vectors of words, in float32; for V the mean of all."""
+        rows = self.table.take(ids, 0, mode="clip").astype(np.float32)
+        if (ids == len(self.table)).any():
+            rows[ids == len(self.table)] = self.table.mean(0, dtype=np.float32)
+        return rows
+
+    def spelled(self) -> Integer[np.ndarray, " V"]:
+        """The first word that is spelled as each is."""
+        return np.array(self.ids(self.spellings), np.int64)
 
 
 def upper(word: str, case: Case) -> str:
