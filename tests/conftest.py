@@ -21,8 +21,12 @@ CHECKED = [
     "objectives",
     "params",
     "training",
+    "vectors.analogies",
     "vectors.evaluation",
     "vectors.keyed_vectors",
+    "vectors.queries",
+    "vectors.similarity",
+    "vectors.terms",
     "windows",
 ]
 jaxtyping.install_import_hook([f"w2v_jax.{room}" for room in CHECKED], "beartype.beartype")

@@ -103,7 +103,7 @@ class Outcome(NamedTuple):
     err: str
 
 
-Run = Callable[[str], Outcome]
+Run = Callable[..., Outcome]
 ROOT = Path(__file__).parents[1]
 # `python -m w2v_jax` that hears an interrupt even where a shell's background job, and so its children, would not.
 STARTER = (
@@ -121,11 +121,12 @@ def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command here, as `python -m w2v_jax` would; the files that it names are there."""
 
-    def run(command: str) -> Outcome:
+    def run(command: str, stdin: bytes = b"") -> Outcome:
         write_files(command)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
         status: Any = 0
         try:
@@ -304,6 +305,49 @@ def test_neighbors_as_json(run: Run) -> None:
     assert len(near["man"]) == 2
 
 
+@pytest.mark.parametrize("command", ["neighbors v.bin --top 1", "neighbors v.bin - --top 1"])
+def test_neighbors_of_words_from_standard_input(command: str, run: Run) -> None:
+    lines = "king: queen 0.816\nman: woman 0.707\n"
+    assert run(command, stdin=b"king\r\n\n  man") == (0, lines, "")
+    assert strict_json(run(f"{command} --json", stdin=b"man\n").out).keys() == {"man"}
+    assert run(command, stdin=b"king\nca\xe9\n").err == "w2v_jax: standard input: line 2 is not UTF-8\n"
+    assert "'kign' is not in the vocabulary; did you mean king?" in run(command, stdin=b"kign\n").err
+
+
+def test_nobody_waits_at_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(io, "TextIOWrapper", Terminal)
+    assert "name at least one word" in run("neighbors v.bin", stdin=b"king\n").err
+    assert run("neighbors v.bin - --top 1", stdin=b"king\n").out == "king: queen 0.816\n"
+
+
+def test_analogy(run: Run) -> None:
+    assert run("analogy v.bin man king woman --top 1") == (0, "queen 0.975\n", "")
+    assert run("analogy v.bin man king woman") == (0, "queen 0.975\napple -0.653\n", "")
+    mul = run("analogy v.bin man king woman --method 3cosmul --json")
+    assert (mul.status, mul.err) == (0, "")
+    (word, score), _ = strict_json(mul.out)
+    cosines = [(1 + (2 / 3) ** 0.5) / 2] * 2 + [(1 + 3**-0.5) / 2]
+    assert (word, score) == ("queen", pytest.approx(cosines[0] * cosines[1] / cosines[2], abs=1e-5))
+
+
+def test_info(run: Run) -> None:
+    assert run("info v.txt") == (
+        0,
+        "5 words, vectors of 3 numbers, float32\n"
+        "lengths: least 1, quartiles 1, 1.414, 1.414, greatest 1.732\n"
+        "first words: man, woman, king, queen, apple\n"
+        "counts: no; outside vectors: no\n",
+        "",
+    )
+    found = strict_json(run("info v.bin --json").out)
+    assert (found["words"], found["dim"], found["first"][0]) == (5, 3, "man")
+    assert found["lengths"] == pytest.approx([1, 1, 2**0.5, 2**0.5, 3**0.5])
+
+
 def test_evaluate(run: Run) -> None:
     status, printed, err = run("evaluate v.bin --similarity pairs.txt --analogies questions.txt")
     assert (status, err) == (0, "")
@@ -328,7 +372,7 @@ def test_evaluate_as_json(run: Run) -> None:
     assert total["asked"] == 1
 
 
-@pytest.mark.parametrize("command", ["", "train", "neighbors", "evaluate"])
+@pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info"])
 def test_help_is_quick(command: str) -> None:
     code = (
         "import sys; from w2v_jax.cli import main\n"
@@ -345,7 +389,8 @@ def test_help_is_quick(command: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "fly", "train", "train text.txt", "neighbors", "neighbors v.bin king --top", "evaluate --json",
+    ["", "fly", "train", "train text.txt", "neighbors", "neighbors v.bin king --top",
+     "analogy v.bin a b", "info", "evaluate --json",
      "train text.txt --out out.bin --nosuch 1", "train text.txt --out out.bin --dim many",
      "train text.txt --out out.bin --objective magic"],
 )  # fmt: skip
@@ -478,6 +523,10 @@ def test_what_train_refuses(options: str, message: str, run: Run) -> None:
         ("neighbors v.bin 'ki\nng'", "is not in the vocabulary"),
         ("neighbors v.bin", "name at least one word"),
         ("neighbors v.bin king --top 0", "top is 0; it must be at least 1"),
+        ("analogy v.bin man kign woman", "'kign' is not in the vocabulary; did you mean king?"),
+        ("analogy v.bin man king woman --top 0", "top is 0; it must be at least 1"),
+        ("info missing.bin", "missing.bin: no such file"),
+        ("info junk.bin", "junk.bin: "),
         ("evaluate v.bin", "name what to evaluate on"),
         ("evaluate v.bin --similarity", "name what to evaluate on"),
         ("evaluate v.bin --similarity missing.txt", "missing.txt: no such file"),

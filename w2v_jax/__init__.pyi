@@ -27,6 +27,6 @@ from .training.state import init_state as init_state
 from .training.step import make_train_step as make_train_step
 from .training.stream import expected_steps as expected_steps
 from .training.stream import stream as stream
-from .vectors.evaluation import evaluate_analogies as evaluate_analogies
-from .vectors.evaluation import evaluate_similarity as evaluate_similarity
+from .vectors.analogies import evaluate_analogies as evaluate_analogies
 from .vectors.keyed_vectors import KeyedVectors as KeyedVectors
+from .vectors.similarity import evaluate_similarity as evaluate_similarity

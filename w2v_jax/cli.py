@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -98,7 +98,7 @@ def train(
 
 def neighbors(
     vectors: tyro.conf.Positional[str],
-    words: tyro.conf.Positional[tuple[str, ...]],
+    words: tyro.conf.Positional[tuple[str, ...]] = (),
     top: int = 10,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> None:
@@ -108,22 +108,100 @@ def neighbors(
 
     Args:
         vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
-        words: The words to ask about.
+        words: The words to ask about; none, or -, for words from standard input, one a line.
         top: How many neighbours of each.
         json_: Print one JSON object instead.
     """
+    _check_top(top)
+    if words in ((), ("-",)):
+        words = _words_from_standard_input(waiting=bool(words))
     from .vectors.keyed_vectors import KeyedVectors
 
-    if not words:
-        raise InputError("name at least one word to find the neighbours of")
-    if top < 1:
-        raise InputError(f"top is {top}; it must be at least 1")
     nearest = KeyedVectors.load(vectors).most_similar_each(words, topn=top)
     if json_:
         print(json.dumps(dict(zip(words, nearest, strict=True)), ensure_ascii=False))
         return
     for word, near in zip(words, nearest, strict=True):
         print(f"{word}: " + ", ".join(f"{other} {cosine:.3f}" for other, cosine in near))
+
+
+def _words_from_standard_input(*, waiting: bool) -> tuple[str, ...]:
+    """A word a line; a person at a terminal is waited for only where asked to."""
+    words: list[str] = []
+    if sys.stdin and (waiting or not sys.stdin.isatty()):
+        for number, line in enumerate(sys.stdin.buffer, 1):
+            try:
+                words += filter(None, [line.decode().strip()])
+            except UnicodeDecodeError:
+                raise InputError(f"standard input: line {number} is not UTF-8") from None
+    if not words:
+        raise InputError("name at least one word to find the neighbours of, or give some on standard input")
+    return tuple(words)
+
+
+def _check_top(top: int) -> None:
+    if top < 1:
+        raise InputError(f"top is {top}; it must be at least 1")
+
+
+def analogy(
+    vectors: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="VECTORS")],
+    a: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="A")],
+    b: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="B")],
+    c: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="C")],
+    top: int = 10,
+    method: Literal["3cosadd", "3cosmul"] = "3cosadd",
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """List what is to C as B is to A.
+
+    Example: python -m w2v_jax analogy vectors.bin man king woman
+
+    Args:
+        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        a: A word, man.
+        b: What stands to it as the answer does to C, king.
+        c: The word whose counterpart is asked for, woman.
+        top: How many answers.
+        method: Scores by sums of cosines, or by their products (Levy and Goldberg, 2014).
+        json_: Print one JSON array of words and scores instead.
+    """
+    _check_top(top)
+    from .vectors.keyed_vectors import KeyedVectors
+
+    answers = KeyedVectors.load(vectors).most_similar([b, c], [a], topn=top, method=method)
+    if json_:
+        print(json.dumps(answers, ensure_ascii=False))
+        return
+    for word, score in answers:
+        print(f"{word} {score:.3f}")
+
+
+def info(
+    vectors: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="VECTORS")],
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Say what is in a vectors file.
+
+    Example: python -m w2v_jax info vectors.bin
+
+    Args:
+        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        json_: Print one JSON object instead.
+    """
+    from .vectors.about import about
+    from .vectors.keyed_vectors import KeyedVectors
+
+    found = about(KeyedVectors.load(vectors))
+    if json_:
+        print(json.dumps(found._asdict(), ensure_ascii=False))
+        return
+    present = {True: "yes", False: "no"}
+    print(f"{found.words:,} words, vectors of {found.dim:,} numbers, {found.dtype}")
+    if found.lengths:
+        print("lengths: least {:.4g}, quartiles {:.4g}, {:.4g}, {:.4g}, greatest {:.4g}".format(*found.lengths))
+        print(f"first words: {', '.join(found.first)}")
+    print(f"counts: {present[found.counts]}; outside vectors: {present[found.outside]}")
 
 
 def evaluate(
@@ -144,13 +222,13 @@ def evaluate(
         top: Analogies use this many words, the most frequent ones.
         json_: Print one JSON object instead.
     """
-    from .vectors.evaluation import evaluate_analogies, evaluate_similarity
+    from .vectors.analogies import evaluate_analogies
     from .vectors.keyed_vectors import KeyedVectors
+    from .vectors.similarity import evaluate_similarity
 
     if not similarity and not analogies:
         raise InputError("name what to evaluate on: --similarity FILE... or --analogies FILE... or both")
-    if top < 1:
-        raise InputError(f"top is {top}; it must be at least 1")
+    _check_top(top)
     loaded = KeyedVectors.load(vectors)
     similarities = {path: evaluate_similarity(loaded, path) for path in similarity}
     sections = {path: evaluate_analogies(loaded, path, top=top) for path in analogies}
@@ -163,7 +241,7 @@ def evaluate(
         return
     for path, result in similarities.items():
         print(f"{Path(path).name}: Spearman {result.spearman:.4f}, Pearson {result.pearson:.4f}, "
-              f"{result.pairs} pairs ({result.coverage:.1%})")  # fmt: skip
+              f"{result.known} pairs ({result.coverage:.1%})")  # fmt: skip
     for path, parts in sections.items():
         print(f"{Path(path).name}, {top:,} most frequent words:")
         for name, correct, asked, skipped in parts:
@@ -198,7 +276,9 @@ def _unwinding_on_sigterm() -> Iterator[None]:
 
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
-    commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
+    commands: dict[str, Callable[..., Any]] = {
+        "train": train, "neighbors": neighbors, "analogy": analogy, "evaluate": evaluate, "info": info
+    }  # fmt: skip
     try:
         try:
             with _unwinding_on_sigterm():

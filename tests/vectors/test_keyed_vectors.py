@@ -1,36 +1,77 @@
 """Queries, with gensim as the witness."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors as Gensim
+from gensim.models import Word2Vec
 
 from w2v_jax.errors import InputError
+from w2v_jax.params import Params
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 
+Both = tuple[KeyedVectors, Gensim]
 
-@pytest.fixture(scope="module")
-def both() -> tuple[KeyedVectors, Gensim]:
-    words = [f"w{i}" for i in range(300)]
-    table = np.random.default_rng(0).normal(size=(300, 20)).astype(np.float32)
-    theirs = Gensim(20)
-    theirs.add_vectors(words, table)
-    return KeyedVectors(words, table), theirs
+
+A_VECTOR = np.arange(20, dtype=np.float32) / 10 - 1
+
+
+def same(got: list[tuple[str, float]], expected: list[tuple[str, float]]) -> None:
+    assert [word for word, _ in got] == [word for word, _ in expected]
+    np.testing.assert_allclose([c for _, c in got], [c for _, c in expected], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("positive", "negative"),
-    [("w3", ()), (["w3"], []), (["w1", "w2"], ["w7"]), (["w1"], ["w2", "w3", "w4"]), (["w5", "w5"], []), ([], ["w9"])],
+    [
+        ("w3", ()),
+        (["w3"], []),
+        (["w1", "w2"], ["w7"]),
+        (["w1"], ["w2", "w3", "w4"]),
+        (["w5", "w5"], []),
+        ([], ["w9"]),
+        ([("w1", 2.5), "w2"], [("w7", -0.5), "w8"]),
+        ([("w1", -1.0)], [("w2", 3.0)]),
+        (A_VECTOR, ()),
+        (["w1", A_VECTOR, (A_VECTOR, 0.5)], ["w2"]),
+    ],
 )
-def test_most_similar_is_gensims(positive: list[str], negative: list[str], both: tuple[KeyedVectors, Gensim]) -> None:
-    ours, theirs = both
-    got = ours.most_similar(positive, negative, topn=7)
-    expected = theirs.most_similar(positive, list(negative), topn=7)
-    assert [word for word, _ in got] == [word for word, _ in expected]
-    np.testing.assert_allclose([c for _, c in got], [c for _, c in expected], rtol=1e-5)
+def test_most_similar_is_gensims(positive: list[str], negative: list[str], plain: Both) -> None:
+    ours, theirs = plain
+    same(
+        ours.most_similar(positive, negative, topn=7),
+        theirs.most_similar(positive, negative if isinstance(negative, str) else list(negative), topn=7),
+    )
 
 
-def test_many_queries_are_as_each_alone(both: tuple[KeyedVectors, Gensim]) -> None:
-    ours, _ = both
+@pytest.mark.filterwarnings("ignore:Call to deprecated `init_sims`")
+@pytest.mark.parametrize(
+    ("positive", "negative"), [("w3", ()), (["w1", "w2"], ["w7"]), (["w1"], ["w2", "w3"]), (["w1", "w1"], ["w1"])]
+)
+def test_3cosmul_is_gensims(positive: list[str], negative: list[str], plain: Both) -> None:
+    ours, theirs = plain
+    expected = theirs.most_similar_cosmul(positive, list(negative), topn=7)
+    same(ours.most_similar(positive, negative, topn=7, method="3cosmul"), expected)
+    if negative:
+        assert expected != ours.most_similar(positive, negative, topn=7)
+
+
+def test_answers_among_some(plain: Both) -> None:
+    ours, theirs = plain
+    every = theirs.most_similar(["w1", "w2"], ["w7"], topn=300)
+    some = ["w50", "w3", "w1", "w299", "w7", "w3"]
+    mask = np.zeros(300, bool)
+    mask[100:200] = True
+    for among, kept in (
+        (some, {"w50", "w3", "w299"}), (mask, {f"w{i}" for i in range(100, 200)}), (["w1", "w7"], set()), ([], set()),
+        (["w0"], {"w0"}), (~mask | mask, {word for word, _ in every}),
+    ):  # fmt: skip
+        expected = [(word, cosine) for word, cosine in every if word in kept][:150]
+        same(ours.most_similar(["w1", "w2"], ["w7"], topn=150, among=among), expected[:150])
+
+
+def test_many_queries_are_as_each_alone(plain: Both) -> None:
+    ours, _ = plain
     queries = ["w0", (["w1", "w2"], ["w3"]), "w299"]
     together = ours.most_similar_each(queries, topn=4)
     for query, got in zip(queries, together, strict=True):
@@ -38,8 +79,8 @@ def test_many_queries_are_as_each_alone(both: tuple[KeyedVectors, Gensim]) -> No
         assert [word for word, _ in got] == [word for word, _ in alone]
 
 
-def test_similarity_is_gensims(both: tuple[KeyedVectors, Gensim]) -> None:
-    ours, theirs = both
+def test_similarity_is_gensims(plain: Both) -> None:
+    ours, theirs = plain
     assert ours.similarity("w1", "w2") == pytest.approx(float(theirs.similarity("w1", "w2")), rel=1e-5)
     assert ours.similarity("w1", "w1") == pytest.approx(1)
 
@@ -50,8 +91,8 @@ def test_no_more_words_than_there_are() -> None:
     assert vectors.most_similar("zero")[0][1] == 0  # not a number divided by zero
 
 
-def test_unknown_words_and_no_words(both: tuple[KeyedVectors, Gensim]) -> None:
-    ours, _ = both
+def test_unknown_words_and_no_words(plain: Both) -> None:
+    ours, _ = plain
     for ask in (lambda: ours.most_similar("w30x"), lambda: ours.similarity("w1", "w30x"), lambda: ours["w30x"]):
         with pytest.raises(InputError, match="'w30x' is not in the vocabulary; did you mean"):
             ask()
@@ -59,3 +100,71 @@ def test_unknown_words_and_no_words(both: tuple[KeyedVectors, Gensim]) -> None:
         ours.most_similar([])
     with pytest.raises(InputError, match="2 words but 1 vectors"):
         KeyedVectors(["a", "b"], np.zeros((1, 2), np.float32))
+    with pytest.raises(InputError, match="topn is 0; it must be at least 1"):
+        ours.most_similar("w1", topn=0)
+    for each in (ours.mean_vector, ours.doesnt_match, lambda words: ours.n_similarity(words, ["w1"])):
+        with pytest.raises(InputError, match="a list of words is needed"):
+            each([])
+        with pytest.raises(InputError, match="'w30x' is not in the vocabulary"):
+            each(["w1", "w30x"])
+    with pytest.raises(InputError, match="a list of words is needed.*'w1'"):
+        ours.mean_vector("w1")
+    for weights in ([1.0], [0.0, 0.0]):
+        with pytest.raises(InputError, match=r"2 words but . weights; each word needs one, and not all of them 0"):
+            ours.mean_vector(["w1", "w2"], weights)
+
+
+def test_distances_ranks_and_means_are_gensims(plain: Both) -> None:
+    ours, theirs = plain
+    for word in ("w1", A_VECTOR):
+        np.testing.assert_allclose(ours.distances(word), theirs.distances(word), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            ours.distances(word, ["w9", "w2"]), theirs.distances(word, ["w9", "w2"]), rtol=1e-5, atol=1e-6
+        )
+    for other in ("w2", "w50", "w1", theirs.most_similar("w1")[0][0]):
+        assert ours.rank("w1", other) == theirs.rank("w1", other)
+        assert ours.closer_than("w1", other) == theirs.closer_than("w1", other)
+    for words in (["w1", "w2", "w3"], ["w4"], [f"w{i}" for i in range(40, 60)]):
+        assert ours.doesnt_match(words) == theirs.doesnt_match(words)
+        weights = np.linspace(-1, 2, len(words), dtype=np.float32)
+        np.testing.assert_allclose(ours.mean_vector(words), theirs.get_mean_vector(words), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            ours.mean_vector(words, weights), theirs.get_mean_vector(words, weights), rtol=1e-5, atol=1e-6
+        )
+        assert ours.n_similarity(words, ["w9", "w2"]) == pytest.approx(theirs.n_similarity(words, ["w9", "w2"]), 1e-5)
+
+
+def trained(scale: float) -> tuple[KeyedVectors, Word2Vec]:
+    """Both tables here, and in a gensim model."""
+    theirs = Word2Vec([[f"w{i}" for i in range(30)]], vector_size=6, min_count=1, epochs=1, sg=1)
+    center, outside = scale * np.random.default_rng(0).normal(size=(2, 30, 6)).astype(np.float32)
+    theirs.wv.vectors, theirs.syn1neg = center, outside
+    other_vectors = np.zeros_like(center)  # training may give others than the center table
+    return KeyedVectors(
+        theirs.wv.index_to_key, other_vectors, None, Params(*map(jnp.asarray, (center, outside)))
+    ), theirs
+
+
+def test_outside_words_are_predicted_as_gensim_does() -> None:
+    ours, theirs = trained(1)
+    same(ours.predict_outside("w3", 5), theirs.predict_output_word(["w3"], 5))
+    assert sum(p for _, p in ours.predict_outside("w3", 99)) == pytest.approx(1)
+    np.testing.assert_array_equal(ours.outside["w3"], theirs.syn1neg[theirs.wv.key_to_index["w3"]])
+
+
+def test_huge_scores_overflow_there_and_not_here() -> None:
+    ours, theirs = trained(100)
+    with np.errstate(all="ignore"):
+        assert not sum(p for _, p in theirs.predict_output_word(["w3"], 30)) > 0.5
+    got = ours.predict_outside("w3", 5)
+    scores = theirs.syn1neg.astype(np.float64) @ theirs.wv["w3"]
+    assert [word for word, _ in got] == [theirs.wv.index_to_key[i] for i in np.argsort(-scores)[:5]]
+    assert got[0][1] == pytest.approx(1)
+    assert all(np.isfinite(p) for _, p in got)
+
+
+def test_no_outside_words_without_their_table(plain: Both) -> None:
+    with pytest.raises(InputError, match="there is no outside table here"):
+        plain[0].predict_outside("w1")
+    with pytest.raises(InputError, match="there is no outside table here"):
+        _ = plain[0].outside

@@ -2,21 +2,23 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Integer
+from jaxtyping import Array, Float, Integer
 
 from ..errors import InputError
+from ..objectives.softmax import log_probs
 from ..params import Params
 from ..text.vocabulary import Vocabulary
 from . import formats
+from .queries import Method, closer_rows, cosines, nearest, normalize, power_of_two
+from .terms import Among, Query, Terms, Vector, as_arrays, ids_among
 
-Query = str | tuple[Sequence[str], Sequence[str]]
-"""A word, or (positive words, negative words)."""
 Neighbors = list[tuple[str, float]]
 
 
@@ -73,64 +75,123 @@ class KeyedVectors:
     @functools.cached_property
     def unit(self) -> Float[Array, "V D"]:
         """The vectors at length 1, on the device; a zero vector stays zero."""
-        return _normalize(jnp.asarray(self.vectors))
+        return normalize(jnp.asarray(self.vectors))
+
+    @property
+    def outside(self) -> "KeyedVectors":
+        """The outside vectors, to ask the same questions of.
+
+        Raises:
+          InputError: they were not kept.
+        """
+        return KeyedVectors(self.words, np.asarray(self._tables().outside), self.counts)
+
+    def most_similar(
+        self,
+        positive: Terms = (),
+        negative: Terms = (),
+        *,
+        topn: int = 10,
+        among: Among | None = None,
+        method: Method = "3cosadd",
+    ) -> Neighbors:
+        """The words nearest by cosine to the sum of unit vectors, positive minus negative, those words left out.
+
+        `most_similar("king")` asks for neighbours; `most_similar(["woman", "king"], ["man"])` for the
+        word that is to woman as king is to man.
+
+        Args:
+          positive, negative: words, vectors (which count at their length), or pairs of one and its weight, which
+            takes the place of 1 or −1, its sign included.
+          among: the only words that may be answers, or a mask over the vocabulary.
+          method: "3cosadd", or "3cosmul", which multiplies and divides where the other adds and subtracts
+            (Levy and Goldberg, 2014); vectors count at length 1 there, and there are no weights.
+
+        Raises:
+          InputError: a word is not in the vocabulary, or nothing is given.
+        """
+        return self.most_similar_each([(positive, negative)], topn=topn, among=among, method=method)[0]
+
+    def most_similar_each(
+        self,
+        queries: Sequence[Query],
+        *,
+        topn: int = 10,
+        among: Among | None = None,
+        method: Method = "3cosadd",
+    ) -> list[Neighbors]:
+        """`most_similar` for many queries in one product; a query is a word or (positives, negatives)."""
+        if topn < 1:
+            raise InputError(f"topn is {topn}; it must be at least 1")
+        terms, weight, known = as_arrays(queries, self.vocabulary, np.asarray(self.unit), method)
+        table, limit, words = self.unit, len(self), self.words
+        if among is not None:
+            ids = ids_among(among, self.vocabulary)
+            words, limit = [self.words[i] for i in ids.tolist()], len(ids)
+            table = self.unit[np.resize(ids if limit else [0], power_of_two(limit))]  # few shapes, few compilations
+            known = np.where(np.isin(known, ids), np.searchsorted(ids, known), len(table))
+        found, scores = nearest(table, terms, weight, known, topn=min(topn, len(table)), limit=limit, method=method)
+        return [
+            [(words[i], score) for i, score in zip(row, values, strict=True) if score > -math.inf]
+            for row, values in zip(found.tolist(), scores.tolist(), strict=True)
+        ]
 
     def similarity(self, word: str, other: str) -> float:
         """The cosine of the angle between two words' vectors."""
         return float(self.unit[self.vocabulary[word]] @ self.unit[self.vocabulary[other]])
 
-    def most_similar(
-        self, positive: str | Sequence[str] = (), negative: str | Sequence[str] = (), *, topn: int = 10
-    ) -> Neighbors:
-        """The words nearest by cosine to the mean of unit vectors, positive minus negative, those words left out.
+    def n_similarity(self, words: Sequence[str], others: Sequence[str]) -> float:
+        """The cosine of the angle between the means of two lists of words, each word at its length."""
+        means = jnp.stack([jnp.asarray(self.vectors[self._ids(some)]).mean(0) for some in (words, others)])
+        one, other = normalize(means)
+        return float(one @ other)
 
-        `most_similar("king")` asks for neighbours; `most_similar(["woman", "king"], ["man"])` for the
-        word that is to woman as king is to man (3CosAdd: Levy and Goldberg, 2014).
+    def distances(self, word: str | Vector, others: Sequence[str] | None = None) -> Float[np.ndarray, " n"]:
+        """1 − the cosine of a word or vector with each other word, or with all of the vocabulary."""
+        table = self.unit if others is None else self.unit[self._ids(others)]
+        return np.asarray(1 - cosines(table, jnp.asarray(self[word] if isinstance(word, str) else word)))
+
+    def closer_than(self, word: str, other: str) -> list[str]:
+        """The words that are nearer to `word` than `other` is, in the vocabulary's order."""
+        closer = closer_rows(self.unit, jnp.int32(self.vocabulary[word]), jnp.int32(self.vocabulary[other]))
+        return [self.words[i] for i in np.flatnonzero(closer).tolist()]
+
+    def rank(self, word: str, other: str) -> int:
+        """Which of `word`'s neighbours `other` is; the nearest is 1."""
+        return 1 + len(self.closer_than(word, other))
+
+    def doesnt_match(self, words: Sequence[str]) -> str:
+        """The word of smallest cosine with the mean of all."""
+        found = cosines(self.unit[self._ids(words)], jnp.asarray(self.mean_vector(words)))
+        return words[int(np.argmin(found))]
+
+    def mean_vector(self, words: Sequence[str], weights: Sequence[float] | Vector | None = None) -> Vector:
+        """Σ weight·unit vector / Σ |weight|, every weight 1 where none are given."""
+        unit = np.asarray(self.unit)[self._ids(words)]
+        weight = np.ones(len(unit), unit.dtype) if weights is None else np.asarray(weights, unit.dtype)
+        if weight.shape != (len(unit),) or not weight.any():
+            raise InputError(f"{len(unit)} words but {len(weight)} weights; each word needs one, and not all of them 0")
+        return weight @ unit / np.abs(weight).sum()
+
+    def predict_outside(self, center: str, topn: int = 10) -> Neighbors:
+        """The likeliest outside words of a center word, and P(O|C), Equation 1, of each.
 
         Raises:
-          InputError: a word is not in the vocabulary, or no word is given.
+          InputError: the word is not in the vocabulary, or the outside table was not kept.
         """
-        return self.most_similar_each([(_as_words(positive), _as_words(negative))], topn=topn)[0]
+        params = self._tables()
+        log_y_hat = log_probs(params.center[self.vocabulary[center]], params.outside)
+        best, ids = jax.lax.top_k(log_y_hat, min(topn, len(self)))
+        return [(self.words[i], math.exp(one)) for i, one in zip(ids.tolist(), best.tolist(), strict=True)]
 
-    def most_similar_each(self, queries: Sequence[Query], *, topn: int = 10) -> list[Neighbors]:
-        """`most_similar` for many queries in one product; a query is a word or (positives, negatives)."""
-        pairs = [([query], []) if isinstance(query, str) else query for query in queries]
-        ids = [[self.vocabulary[word] for word in (*positive, *negative)] for positive, negative in pairs]
-        if not all(ids):
-            raise InputError("a query needs at least one word")
-        width = max(map(len, ids), default=1)
-        known = np.full((len(ids), width), len(self), np.int32)
-        weight = np.zeros((len(ids), width), np.float32)
-        for i, (positive, negative) in enumerate(pairs):
-            known[i, : len(ids[i])] = ids[i]
-            weight[i, : len(ids[i])] = [1] * len(positive) + [-1] * len(negative)
-        topn = min(topn, len(self))
-        nearest, cosines = map(np.asarray, nearest_rows(self.unit, jnp.asarray(known), jnp.asarray(weight), topn))
-        return [
-            [(self.words[i], float(cosine)) for i, cosine in zip(row, values, strict=True) if np.isfinite(cosine)]
-            for row, values in zip(nearest, cosines, strict=True)
-        ]
+    def _tables(self) -> Params:
+        if self.params is None:
+            raise InputError(
+                "there is no outside table here; ask vectors that were trained here, before they are saved"
+            )
+        return self.params
 
-
-@functools.partial(jax.jit, static_argnames="topn")
-def nearest_rows(
-    unit: Float[Array, "V D"], known: Int[Array, "Q n"], weight: Float[Array, "Q n"], topn: int
-) -> tuple[Int[Array, "Q topn"], Float[Array, "Q topn"]]:
-    """The rows of largest cosine with the weighted sum of each query's known rows, which are left out.
-
-    Returns their ids and cosines; −∞ where all rows are known. An id of V in `known` stands for none.
-    """
-    query = _normalize((unit.at[known].get(mode="fill", fill_value=0) * weight[..., None]).sum(1))
-    cosines = jnp.matmul(query, unit.T, precision=jax.lax.Precision.HIGHEST)
-    cosines = cosines.at[jnp.arange(len(known))[:, None], known].set(-jnp.inf, mode="drop")
-    values, ids = jax.lax.top_k(cosines, topn)
-    return ids, values
-
-
-def _normalize(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
-    length = jnp.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / jnp.where(length > 0, length, 1)
-
-
-def _as_words(words: str | Sequence[str]) -> Sequence[str]:
-    return [words] if isinstance(words, str) else words
+    def _ids(self, words: Sequence[str]) -> Integer[np.ndarray, " n"]:
+        if isinstance(words, str) or not len(words):
+            raise InputError(f"a list of words is needed, and at least one in it; here is {words!r}")
+        return np.array([self.vocabulary[word] for word in words])

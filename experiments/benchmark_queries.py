@@ -1,0 +1,109 @@
+"""Queries and evaluation beside gensim's, on the same vectors, in turn, in one run.
+
+    python -m experiments.benchmark_queries TEXT_OR_VECTORS --analogies FILE --similarity FILE... [--out OUT] [--runs 3]
+
+TEXT_OR_VECTORS is a word2vec file (.bin, .vec), or a text to train vectors on first. Times 1,000 neighbour
+queries, all analogy questions over the whole vocabulary, the similarity sets one after another, and the bare
+matrix product that the analogies cannot do without: a query for each question asked, times all vectors. Both
+sides are warm: ours compiled, gensim's norms filled. The answers are compared. Prints a table of medians and
+writes OUT/queries.jsonl. gensim is in the `test` extra.
+
+Time: 8 minutes on 2 cores, nearly all of it gensim's analogies. Expected on 2 cores of an AMD EPYC that others
+used too, 68,310 vectors of 100 numbers, all of Google's analogies (one run): neighbours 15 times as fast as
+gensim's, analogies 40 times and in 0.9 times the bare product's time, seven similarity sets, each with its
+1,000 resamples, 1.9 times.
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from gensim.models import KeyedVectors as Gensim
+
+import w2v_jax as w2v
+from w2v_jax.vectors.queries import QUERIES, TILE
+
+NEIGHBORS = 1_000
+
+
+@jax.jit
+def products(unit: jax.Array, query: jax.Array) -> jax.Array:
+    """[Q, D] x [D, V], tile by tile as the queries take it; a number of each tile, so that all are reckoned."""
+    tile = min(TILE, len(unit))
+    starts = jnp.minimum(jnp.arange(0, len(unit), tile), len(unit) - tile)
+
+    def one(start: jax.Array) -> jax.Array:
+        rows = jax.lax.dynamic_slice_in_dim(unit, start, tile)
+        return jnp.matmul(query, rows.T, precision=jax.lax.Precision.HIGHEST)[0, 0]
+
+    return jax.lax.map(one, starts)
+
+
+def timed(run: Callable[[], object]) -> tuple[float, object]:
+    """How long a call takes, and what it gives."""
+    started = time.perf_counter()
+    result = run()
+    return time.perf_counter() - started, result
+
+
+def main(
+    text_or_vectors: tyro.conf.Positional[Path],
+    analogies: Path,
+    similarity: tuple[Path, ...] = (),
+    out: Path = Path("out"),
+    runs: int = 3,
+) -> None:
+    """Run every task on both sides in turn; print and write the medians."""
+    is_text = text_or_vectors.suffix not in (".bin", ".vec")
+    ours = w2v.train(w2v.Corpus.from_file(text_or_vectors)) if is_text else w2v.KeyedVectors.load(text_or_vectors)
+    theirs = Gensim(ours.vectors.shape[1])
+    theirs.add_vectors(list(ours.words), ours.vectors)
+    theirs.fill_norms()
+    words = [ours.words[i] for i in np.random.default_rng(0).integers(len(ours), size=NEIGHBORS)]
+    total = w2v.evaluate_analogies(ours, analogies, top=None)[-1]
+    query = jnp.resize(ours.unit, (QUERIES, ours.unit.shape[1]))
+
+    def product() -> None:
+        for _ in range(-(-total.asked // QUERIES)):
+            products(ours.unit, query).block_until_ready()
+
+    tasks: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
+        f"{NEIGHBORS:,} neighbour queries, topn 10": (
+            lambda: [near[0][0] for near in ours.most_similar_each(words, topn=10)],
+            lambda: [theirs.most_similar(word, topn=10)[0][0] for word in words],
+        ),
+        f"{total.asked:,} analogies": (
+            lambda: w2v.evaluate_analogies(ours, analogies, top=None)[-1].correct,
+            lambda: len(theirs.evaluate_word_analogies(str(analogies), restrict_vocab=len(ours))[1][-1]["correct"]),
+        ),
+        "their bare matrix product": (product, None),
+        f"{len(similarity)} similarity sets": (
+            lambda: [w2v.evaluate_similarity(ours, path).spearman for path in similarity],
+            lambda: [theirs.evaluate_word_pairs(str(path))[1].statistic for path in similarity],
+        ),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "queries.jsonl").open("w") as file:
+        print(f"{len(ours):,} vectors of {ours.vectors.shape[1]} numbers\n")
+        print("| medians of seconds | w2v_jax | gensim | gensim / w2v_jax |\n|---|---|---|---|")
+        for name, (mine, yours) in tasks.items():
+            mine()  # compiles
+            each = [(timed(mine), timed(yours) if yours else None) for _ in range(runs)]
+            here = statistics.median(one[0] for one, _ in each)
+            there = statistics.median(other[0] for _, other in each if other) if yours else None
+            assert all(other is None or one[1] == other[1] for one, other in each), f"{name}: the answers differ"
+            row = {"task": name, "w2v_jax": here, "gensim": there}
+            runs_of_each = [[one[0], other and other[0]] for one, other in each]
+            file.write(json.dumps({**row, "runs": runs_of_each}) + "\n")
+            last = f"{there:.3f} | {there / here:.1f}" if there else "– | –"
+            print(f"| {name} | {here:.3f} | {last} |", flush=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)
