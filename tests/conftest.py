@@ -23,6 +23,7 @@ CHECKED = [
     "training",
     "vectors.evaluation",
     "vectors.keyed_vectors",
+    "vectors.pictures",
     "windows",
 ]
 jaxtyping.install_import_hook([f"w2v_jax.{room}" for room in CHECKED], "beartype.beartype")
