@@ -9,6 +9,7 @@ from matplotlib.text import Annotation
 from w2v_jax.vectors.pictures.canvas import blank
 from w2v_jax.vectors.pictures.labels import place, shown, write_labels
 
+NOTHING = np.empty((0, 2))
 FRAME = np.array([(0.0, 0.0), (300.0, 200.0)])
 
 
@@ -17,7 +18,7 @@ FRAME = np.array([(0.0, 0.0), (300.0, 200.0)])
 def test_no_label_lies_over_another(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     points, sizes = rng.uniform(FRAME[0], FRAME[1], (count, 2)), rng.uniform(4, 60, (count, 2))
-    corners = place(points, sizes, FRAME, np.full(count, 3.0), points)
+    corners = place(points, sizes, FRAME, np.full(count, 3.0), NOTHING)
     written = np.flatnonzero(np.isfinite(corners).all(1))
     low, high = corners[written], corners[written] + sizes[written]
     assert (low >= FRAME[0]).all()
@@ -31,7 +32,7 @@ def test_no_label_lies_over_another(seed: int, count: int) -> None:
 
 def test_a_label_is_left_out_only_where_nothing_fits() -> None:
     crowd = np.full((9, 2), 100.0)
-    corners = place(crowd, np.full((9, 2), 4.0), FRAME, np.full(9, 3.0), crowd)
+    corners = place(crowd, np.full((9, 2), 4.0), FRAME, np.full(9, 3.0), NOTHING)
     assert np.isfinite(corners[:8]).all()  # each of eight words at one place has a side of its own
     assert np.isnan(corners[8]).all()
 
@@ -39,10 +40,13 @@ def test_a_label_is_left_out_only_where_nothing_fits() -> None:
 def test_labels_keep_off_what_they_are_told_to_avoid() -> None:
     point, size = np.array([(100.0, 100.0)]), np.array([(40.0, 10.0)])
     on_the_right = np.array([(120.0, 100.0)])
-    (free,) = place(point, size, FRAME, np.full(1, 3.0), point)
+    (free,) = place(point, size, FRAME, np.full(1, 3.0), NOTHING)
     (kept_off,) = place(point, size, FRAME, np.full(1, 3.0), on_the_right)
     assert free.tolist() == [103, 95]
     assert kept_off.tolist() == [57, 95]
+    both = np.concatenate([point, on_the_right + [0, 7]])  # whose mark reaches to where the label would be
+    corners = place(both, np.full((2, 2), 10.0) * [4, 1], FRAME, np.array([3.0, 9.0]), NOTHING)
+    assert corners[0].tolist() == [57, 95]
 
 
 def test_as_written_no_two_overlap_and_all_lie_by_their_points() -> None:

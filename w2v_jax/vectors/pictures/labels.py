@@ -24,20 +24,22 @@ def place(
     """Lower left corners of labels so far beside their points; not a number where a label finds no place.
 
     Each label in turn takes the side on which it lies within the frame, over no earlier label and over
-    the fewest of the places to avoid.
+    the fewest points and places to avoid.
 
-    >>> two = np.array([(10.0, 10.0), (12.0, 10.0)])
-    >>> place(two, np.full((2, 2), 8.0), np.array([(0.0, 0.0), (40.0, 40.0)]), np.full(2, 1.0), two).tolist()
+    >>> two, nothing = np.array([(10.0, 10.0), (12.0, 10.0)]), np.empty((0, 2))
+    >>> place(two, np.full((2, 2), 8.0), np.array([(0.0, 0.0), (40.0, 40.0)]), np.full(2, 1.0), nothing).tolist()
     [[1.0, 6.0], [13.0, 6.0]]
     """
     corners = np.full(points.shape, np.nan)
+    mark = 0.8 * gaps[:, None]
+    taken_low, taken_high = np.concatenate([points - mark, avoid]), np.concatenate([points + mark, avoid])
     for i, (point, size, gap) in enumerate(zip(points, sizes, gaps, strict=True)):
         low = point + SIDES * (gap + size / 2) - size / 2
         high = low + size
         before = slice(0, i)
         over_label = _overlap(low, high, corners[before], corners[before] + sizes[before]).any(1)
         outside = ((low < frame[0]) | (high > frame[1])).any(1)
-        covered = _overlap(low, high, avoid, avoid).sum(1)
+        covered = _overlap(low, high, taken_low, taken_high).sum(1)
         cost = np.where(over_label | outside, np.inf, covered)
         if np.isfinite(cost.min()):
             corners[i] = low[cost.argmin()]
@@ -75,9 +77,9 @@ def write_labels(
     with any_script():
         sizes = np.array([text.get_window_extent().size for text in texts]) + 1  # a pixel between neighbours
     pixels = axes.transData.transform(points)
-    taken = pixels if avoid is None else np.concatenate([pixels, axes.transData.transform(avoid)])
+    places = np.empty((0, 2)) if avoid is None else axes.transData.transform(avoid)
     gaps = (np.sqrt(areas) / 2 + 1.5) * figure.dpi / 72
-    corners = place(pixels, sizes, axes.get_window_extent().get_points(), gaps, taken)
+    corners = place(pixels, sizes, axes.get_window_extent().get_points(), gaps, places)
     for text, offset in zip(texts, (corners - pixels) * 72 / figure.dpi, strict=True):
         if np.isfinite(offset).all():
             text.set_position((offset[0], offset[1]))
