@@ -39,6 +39,7 @@ class Page(HTMLParser):
     @property
     def data(self) -> Any:
         (data,) = [text for attributes, text in self.text if attributes.get("id") == "data"]
+        assert not set("<>&") & set(data)  # whatever a browser makes of them inside a script
         return json.loads(data)
 
 
