@@ -15,7 +15,7 @@ from w2v_jax.vectors.pictures.analogies import draw_analogies, plane_of_best_fit
 from w2v_jax.vectors.pictures.curves import draw_curves, read_reports
 from w2v_jax.vectors.pictures.interactive import write_interactive_map
 from w2v_jax.vectors.pictures.neighborhood import around_the_first, draw_neighborhood, relative_neighbors, round_trip
-from w2v_jax.vectors.pictures.word_map import draw_word_map
+from w2v_jax.vectors.pictures.word_map import draw_word_map, with_neighbors
 
 Draw = Callable[[KeyedVectors, Path], None]
 REPORTS = [{"words": 10 * i, "loss": 3 - 0.1 * i, "held_out_loss": 3.0 if i % 2 else None, "spearman": 0.1 * i}
@@ -84,6 +84,17 @@ def test_what_cannot_be_drawn(draw: Draw, message: str, vectors: KeyedVectors, t
     with pytest.raises(InputError, match=message):
         draw(vectors, tmp_path / "picture.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_word_in_two_neighbourhoods_is_in_the_first(vectors: KeyedVectors) -> None:
+    group = with_neighbors(vectors, ["cat0", "run0", "cat1"], 8)
+    assert group == {"cat0": 0, "run0": 1, "cat1": 2} | {f"cat{i}": 0 for i in range(2, 9)} | {
+        f"run{i}": 1 for i in range(1, 9)
+    }
+
+
+def test_mathematics_in_a_title(hostile: KeyedVectors, tmp_path: Path) -> None:
+    draw_neighborhood(hostile, "$x^$", tmp_path / "near.png")
 
 
 def test_a_word_without_neighbours(tmp_path: Path) -> None:

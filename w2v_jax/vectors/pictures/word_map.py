@@ -34,11 +34,7 @@ def draw_word_map(
     """
     check_picture(path)
     chosen = list(dict.fromkeys(words))
-    group = {word: i for i, word in enumerate(chosen)}
-    if neighbors:
-        for i, near in enumerate(vectors.most_similar_each(chosen, topn=neighbors)):
-            for word, _ in near:
-                group.setdefault(word, i)
+    group = with_neighbors(vectors, chosen, neighbors) if neighbors else dict.fromkeys(chosen, 0)
     mapped = list(group)
     unit = unit_rows(vectors, mapped)
     points = positions(unit, method)
@@ -50,6 +46,19 @@ def draw_word_map(
     axes.scatter(points[:, 0], points[:, 1], s=areas, color=colors, linewidths=0)
     write_labels(axes, mapped, points, colors, areas=areas, bold=bold.tolist())
     save(figure, path)
+
+
+def with_neighbors(vectors: KeyedVectors, words: Sequence[str], count: int) -> dict[str, int]:
+    """The words and those nearest to each; whose each is: its own, or that of the first it is near to.
+
+    Raises:
+      InputError: a word has no vector.
+    """
+    group = {word: i for i, word in enumerate(words)}
+    for i, near in enumerate(vectors.most_similar_each(words, topn=count)):
+        for word, _ in near:
+            group.setdefault(word, i)
+    return group
 
 
 def unit_rows(vectors: KeyedVectors, words: Sequence[str]) -> Float[np.ndarray, "n D"]:
