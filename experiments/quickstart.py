@@ -15,7 +15,6 @@ from pathlib import Path
 import w2v_jax as w2v
 from w2v_jax.errors import InputError
 from w2v_jax.text.named import named_corpus
-from w2v_jax.vectors.pictures import draw_loss_curve, draw_word_map
 
 SEEDS = ["float", "maximum", "file", "red", "matrix", "thread", "true", "month"]
 
@@ -41,8 +40,8 @@ def main() -> None:
     for seed, near in zip(seeds, vectors.most_similar_each(seeds, topn=6), strict=True):
         print(f"{seed:>8}: {', '.join(word for word, _ in near)}")
     loss_curve, word_map = out / "loss.png", out / "words.png"
-    draw_loss_curve([report.words for report in reports], [report.loss for report in reports], loss_curve)
-    draw_word_map(vectors, seeds, word_map)
+    w2v.draw_curves([report._asdict() for report in reports], loss_curve)
+    w2v.draw_word_map(vectors, seeds, word_map, neighbors=8)
     last = reports[-1]
     print(f"{last.words / last.seconds:,.0f} words/s; loss {reports[0].loss:.2f} -> {last.loss:.2f} nats a target")
     print(f"pictures: {loss_curve} and {word_map}; vectors: {out / 'docstrings.bin'}")

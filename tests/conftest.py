@@ -27,6 +27,7 @@ CHECKED = [
     "vectors.queries",
     "vectors.similarity",
     "vectors.terms",
+    "vectors.pictures",
     "windows",
 ]
 jaxtyping.install_import_hook([f"w2v_jax.{room}" for room in CHECKED], "beartype.beartype")

@@ -90,6 +90,7 @@ FILES: dict[str, bytes | None] = {
     "junk.txt": bytes(random.Random(0).randbytes(5_000)),
     "pairs.txt": b"# people said\nman\twoman\t7\nKing\tQueen\t9\nking\tapple\t1\nking\tdragon\t2\n",
     "questions.txt": b": royalty\nman woman king queen\nman woman king dragon\n: fruit\nman king woman apple\n",
+    "bad.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2}\n',
     "constant.txt": b"man\twoman\t7\nking\tqueen\t7\nking\tapple\t7\n",
 }  # fmt: skip
 TINY = "--min-count 1 --dim 8 --epochs 1 --block 64 --noise 16"
@@ -372,12 +373,12 @@ def test_evaluate_as_json(run: Run) -> None:
     assert total["asked"] == 1
 
 
-@pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info"])
+@pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info", "plot"])
 def test_help_is_quick(command: str) -> None:
     code = (
         "import sys; from w2v_jax.cli import main\n"
         "try: main(sys.argv[1:])\n"
-        "finally: print({'jax', 'numpy', 'pyarrow'} & set(sys.modules), file=sys.stderr)"
+        "finally: print({'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT
@@ -683,3 +684,70 @@ def test_a_link_is_written_through(run: Run) -> None:
     assert run("train text.txt --out link.bin").status == 0
     assert Path("link.bin").is_symlink()
     assert len(KeyedVectors.load("target.bin")) == 60
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["", "--top 3", "--words king queen apple", "--words king apple --top 1", "--neighbors-of king --top 2",
+     "--analogies man:woman king:queen"],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_plot(options: str, ending: str, run: Run) -> None:
+    assert run(f"plot v.bin --out picture.{ending} {options}") == (0, f"drawn in picture.{ending}\n", "")
+    assert Path(f"picture.{ending}").read_bytes().startswith(b"\x89PNG" if ending == "png" else b"<?xml")
+
+
+@pytest.mark.parametrize("options", ["", "--top 3", "--words king queen"])
+def test_plot_for_a_browser(options: str, run: Run) -> None:
+    assert run(f"plot v.txt --out map.html {options}") == (0, "drawn in map.html\n", "")
+    page = Path("map.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert '"king"' in page
+
+
+def test_plot_of_a_training(run: Run) -> None:
+    assert run("train text.txt --out out.bin --metrics out.jsonl --held-out 0.2").status == 0
+    assert run("plot out.jsonl --out loss.png") == (0, "drawn in loss.png\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("v.bin --out picture.jpg", "picture.jpg: the ending must be .png or .svg or .html"),
+        ("v.bin --out nowhere/picture.png", "nowhere/picture.png: cannot be written"),
+        ("missing.bin --out picture.png", "missing.bin: no such file"),
+        ("missing.jsonl --out picture.png", "missing.jsonl: no such file"),
+        ("junk.bin --out picture.png", "junk.bin: "),
+        ("bad.jsonl --out picture.png", "bad.jsonl: line 2 is no report"),
+        ("v.bin --out picture.png --words king quen", "'quen' is not in the vocabulary; did you mean queen"),
+        ("v.bin --out picture.png --words king", "a map of 1 word"),
+        ("v.bin --out picture.png --top 1", "a map of 1 word"),
+        ("v.bin --out picture.png --top 0", "top is 0; it must be at least 1"),
+        ("v.bin --out map.html --words king", "a map of 1 word"),
+        ("v.bin --out map.html --words king queen --top 2", "map.html: HTML is for maps"),
+        ("v.bin --out map.html --neighbors-of king", "map.html: HTML is for maps"),
+        ("v.bin --out picture.png --neighbors-of quen", "'quen' is not in the vocabulary"),
+        ("v.bin --out picture.png --neighbors-of king --method tsne", "method is tsne; it lays out maps"),
+        ("v.bin --out picture.png --analogies man:woman", "two pairs or more"),
+        (
+            "v.bin --out picture.png --analogies man:woman king",
+            "'king' is no pair; write its two words",
+        ),
+        ("v.bin --out picture.png --analogies man:woman king:", "'king:' is no pair"),
+        ("v.bin --out picture.png --analogies man:woman king:queen --top 3", "top is 3; .* analogies have none"),
+        ("v.bin --out picture.png --words man king --neighbors-of king", "--words and --neighbors-of are pictures of"),
+        ("bad.jsonl --out picture.png --words king", "the reports in bad.jsonl and --words are pictures of their own"),
+        ("bad.jsonl --out map.html", "map.html: HTML is for maps"),
+        ("bad.jsonl --out picture.png --top 3", "top is 3; .* curves"),
+    ],
+)
+def test_what_plot_refuses(options: str, message: str, run: Run) -> None:
+    assert re.search(message, refused(run, f"plot {options}"))
+
+
+def test_plot_without_scikit_learn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    assert re.search("t-SNE needs scikit-learn: pip install", refused(run, "plot v.bin --out map.svg --method tsne"))

@@ -249,6 +249,37 @@ def evaluate(
             print(f"  {share}  {correct:6,} of {asked:6,}  ({skipped:,} skipped)  {name}")
 
 
+def plot(
+    source: tyro.conf.Positional[str],
+    out: Path,
+    words: tuple[str, ...] = (),
+    analogies: tuple[str, ...] = (),
+    neighbors_of: str | None = None,
+    top: int | None = None,
+    method: Literal["pca", "tsne"] = "pca",
+) -> None:
+    """Draw a map of words, analogies or a word's neighbourhood, or the curves of a training.
+
+    Without --words, --analogies and --neighbors-of it is a map of the most frequent words.
+
+    Example: python -m w2v_jax plot vectors.bin --out map.html
+
+    Args:
+        source: A vectors file: word2vec binary (.bin) or text (.txt, .vec); or what train --metrics
+            wrote (.jsonl), for the curves of a training.
+        out: Where the picture goes: .png or .svg; or .html for a map to explore in a browser.
+        words: A map of these words, each with so many of its neighbours as --top says (none).
+        analogies: Arrows between the words of two pairs or more, written man:woman king:queen.
+        neighbors_of: The words nearest to this one, around it, as many as --top says (20).
+        top: How many words: of a map, the most frequent ones (300; 3000 in HTML).
+        method: Lay the map out by PCA, or by t-SNE, which needs scikit-learn.
+    """
+    from .vectors.pictures.plot import plot
+
+    plot(source, out, words=words, analogies=analogies, neighbors_of=neighbors_of, top=top, method=method)
+    print(f"drawn in {out}")
+
+
 def _discard_output() -> None:
     """Let the interpreter flush into the void as it ends."""
     if sys.stdout:
@@ -277,7 +308,7 @@ def _unwinding_on_sigterm() -> Iterator[None]:
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
     commands: dict[str, Callable[..., Any]] = {
-        "train": train, "neighbors": neighbors, "analogy": analogy, "evaluate": evaluate, "info": info
+        "train": train, "neighbors": neighbors, "analogy": analogy, "evaluate": evaluate, "info": info, "plot": plot,
     }  # fmt: skip
     try:
         try:
