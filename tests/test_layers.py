@@ -12,7 +12,7 @@ LEVELS = {
     "text": 1, "objectives": 1, "windows": 1, "noise": 1,
     "vectors": 2,
     "training": 3,
-    "cli": 4, "__main__": 5, "__init__": 5,
+    "commands": 4, "cli": 5, "__main__": 6, "__init__": 6,
 }  # fmt: skip
 
 

@@ -29,10 +29,10 @@ from .training.stream import expected_steps as expected_steps
 from .training.stream import stream as stream
 from .vectors.analogies import evaluate_analogies as evaluate_analogies
 from .vectors.keyed_vectors import KeyedVectors as KeyedVectors
-from .vectors.similarity import evaluate_similarity as evaluate_similarity
 from .vectors.pictures.analogies import draw_analogies as draw_analogies
 from .vectors.pictures.curves import draw_curves as draw_curves
 from .vectors.pictures.curves import read_reports as read_reports
 from .vectors.pictures.interactive import write_interactive_map as write_interactive_map
 from .vectors.pictures.neighborhood import draw_neighborhood as draw_neighborhood
 from .vectors.pictures.word_map import draw_word_map as draw_word_map
+from .vectors.similarity import evaluate_similarity as evaluate_similarity

@@ -1,0 +1,55 @@
+"""`evaluate`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ..errors import InputError
+
+
+def evaluate(
+    vectors: tyro.conf.Positional[str],
+    similarity: tuple[str, ...] = (),
+    analogies: tuple[str, ...] = (),
+    top: int = 30_000,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> None:
+    """Measure vectors against people's judgments of similarity, and on analogy questions.
+
+    Example: python -m w2v_jax evaluate vectors.bin --similarity ws353.txt --analogies questions-words.txt
+
+    Args:
+        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        similarity: Files of word<TAB>word<TAB>score lines.
+        analogies: Files of four words a line, in sections headed by ': name' lines.
+        top: Analogies use this many words, the most frequent ones.
+        json_: Print one JSON object instead.
+    """
+    from ..vectors.analogies import evaluate_analogies
+    from ..vectors.keyed_vectors import KeyedVectors
+    from ..vectors.similarity import evaluate_similarity
+
+    if not similarity and not analogies:
+        raise InputError("name what to evaluate on: --similarity FILE... or --analogies FILE... or both")
+    if top < 1:
+        raise InputError(f"top is {top}; it must be at least 1")
+    loaded = KeyedVectors.load(vectors)
+    similarities = {path: evaluate_similarity(loaded, path) for path in similarity}
+    sections = {path: evaluate_analogies(loaded, path, top=top) for path in analogies}
+    if json_:
+        scores = {path: {**result._asdict(), "coverage": result.coverage} for path, result in similarities.items()}
+        answers = {
+            path: [{**part._asdict(), "accuracy": part.accuracy} for part in parts] for path, parts in sections.items()
+        }
+        print(json.dumps({"similarity": scores, "analogies": answers}))
+        return
+    for path, result in similarities.items():
+        print(f"{Path(path).name}: Spearman {result.spearman:.4f}, Pearson {result.pearson:.4f}, "
+              f"{result.known} pairs ({result.coverage:.1%})")  # fmt: skip
+    for path, parts in sections.items():
+        print(f"{Path(path).name}, {top:,} most frequent words:")
+        for name, correct, asked, skipped in parts:
+            share = f"{correct / asked:6.1%}" if asked else "     –"
+            print(f"  {share}  {correct:6,} of {asked:6,}  ({skipped:,} skipped)  {name}")
