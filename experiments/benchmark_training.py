@@ -30,7 +30,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +38,35 @@ import w2v_jax as w2v
 from w2v_jax.files import reading, writing
 
 from . import recipe
+from .quality_against_time import MEASURES, panels_against_time, qualities
 
 
-def train_ours(
-    text: str, vectors: Path, seed: int, epochs: int, config: w2v.TrainConfig | None = None
-) -> dict[str, float]:
-    """Encode into an empty cache, train, save: with the defaults, or as `experiments.recipe` does."""
+def encoded(text: str, vectors: Path) -> tuple[w2v.Corpus, float]:
+    """Into an empty cache, and what that took."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=vectors.parent) as cache:
-        corpus = w2v.Corpus.from_file(text, cache=cache)
-    read = time.perf_counter() - started
+        corpus = dataclasses.replace(w2v.Corpus.from_file(text, cache=cache), folder=None)
+    return corpus, time.perf_counter() - started
+
+
+def train_ours(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
+    """Encode, train, save, with the defaults."""
+    corpus, read = encoded(text, vectors)
     reports: list[w2v.Report] = []
-    chosen = dataclasses.replace(config or w2v.TrainConfig(epochs=epochs), seed=seed)
-    trained = w2v.train(corpus, chosen, callbacks=[lambda report, params: reports.append(report)])
-    (recipe.both_tables(trained) if config else trained).save(vectors)
+    config = w2v.TrainConfig(epochs=epochs, seed=seed)
+    w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)]).save(vectors)
     last = reports[-1]
     times = {"train_seconds": last.seconds, "compile_seconds": last.compile_seconds, "read_seconds": read}
     return {"words": last.words, **times}
+
+
+def train_recipe(text: str, vectors: Path, seed: int, epochs: int) -> dict[str, float]:
+    """As `experiments.recipe` does, with as many epochs as it says."""
+    corpus, read = encoded(text, vectors)
+    started = time.perf_counter()
+    recipe.fit(corpus, seed).save(vectors)
+    words = recipe.CONFIG.epochs * len(corpus.ids)
+    return {"words": words, "train_seconds": time.perf_counter() - started, "read_seconds": read}
 
 
 def fit_gensim(text: str, seed: int, epochs: int, window: int = 5) -> tuple[Any, dict[str, float]]:
@@ -136,12 +148,11 @@ def train_word2vec_c(text: str, vectors: Path, seed: int, epochs: int) -> dict[s
 
 SYSTEMS: dict[str, Callable[..., dict[str, float]]] = {
     "w2v_jax": train_ours, "gensim": train_gensim, "fastText": train_fasttext, "word2vec.c": train_word2vec_c,
-    "recipe": functools.partial(train_ours, config=recipe.CONFIG),
+    "recipe": train_recipe,
     "gensim-15": functools.partial(train_gensim, window=15),
 }  # fmt: skip
 ON_REQUEST = ("recipe", "gensim-15")
 ONCE = ("fastText", "word2vec.c")  # slow: with the first seed alone
-MEASURES = {"WordSim": "WS-353-ALL", "SimLex": "SIMLEX-999", "MEN": "MEN-TR-3k"}
 
 
 def installed() -> list[str]:
@@ -202,17 +213,6 @@ def measure(system: str, text: str, vectors: Path, seed: int, epochs: int) -> di
     return {"system": system, "seed": seed, **measured, **own}
 
 
-def qualities(vectors: Path, folder: Path) -> dict[str, float]:
-    """Analogies among the 30,000 most frequent words, and Spearman's correlation with each similarity set."""
-    loaded = w2v.KeyedVectors.load(vectors)
-    total = w2v.evaluate_analogies(loaded, folder / "analogy" / "questions-words.txt", top=30_000)[-1]
-    similarity = {
-        name: w2v.evaluate_similarity(loaded, folder / "similarity" / f"EN-{file}.txt").spearman
-        for name, file in MEASURES.items()
-    }
-    return {"analogies": total.accuracy, **similarity}
-
-
 def line(name: str, row: dict[str, Any]) -> str:
     """A row of the table."""
     quality = "".join(f" {row[measure]:9.4f}" for measure in ("analogies", *MEASURES) if measure in row)
@@ -229,21 +229,6 @@ def means(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         system: {key: sum(row[key] for row in mine) / len(mine) for key in mine[0] if key not in ("system", "seed")}
         for system, mine in numbers.items()
     }
-
-
-def panels_against_time(rows: list[dict[str, Any]], measures: Sequence[str], style: str = "o") -> Any:
-    """A figure with a panel for each measure, against the time of the whole process; a colour a system."""
-    from matplotlib import pyplot as plt
-
-    figure, panels = plt.subplots(1, len(measures), figsize=(3.3 * len(measures), 3.6), layout="constrained")
-    for panel, measure in zip(panels, measures, strict=True):
-        for number, system in enumerate(dict.fromkeys(row["system"] for row in rows)):
-            mine = [row for row in rows if row["system"] == system and measure in row]
-            x, y = [row["process_seconds"] for row in mine], [row[measure] for row in mine]
-            panel.plot(x, y, style, color=f"C{number}", label=system, markersize=4.5)
-        panel.set(title=measure, xlabel="seconds, whole process", xlim=(0, None))
-        panel.grid(alpha=0.3)
-    return figure
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:

@@ -44,7 +44,8 @@ from w2v_jax.training.counts_problem import make_pass, make_problem, newton_for
 from w2v_jax.vectors.balanced import as_vectors, balanced
 
 from .benchmark_softmax import save_json_lines, unigram_nats
-from .benchmark_training import MEASURES, fit_gensim, fold, panels_against_time, qualities
+from .benchmark_training import fit_gensim, fold
+from .quality_against_time import MEASURES, panels_against_time, qualities
 
 Row = dict[str, Any]
 Keep = Callable[[Any, Any, Params, str], None]  # words, vectors, tables, label
