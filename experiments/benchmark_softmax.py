@@ -7,7 +7,7 @@
 same shapes, `jax.grad` of the dense loss, and optax's cross-entropy; a process each, whose memory
 at its peak, over that of the tables and their gradients, stands beside. A process that asks for
 more than `--cap` GB ends there. `counts` times a pass over the counts of TEXT beside its three bare
-products, and fastText's own exact softmax (`pip install -e .[bench]`) for as long as `--seconds`.
+products, the same with an optimizer's step, and fastText's own exact softmax (`pip install -e .[bench]`) for as long as `--seconds`.
 OUT/softmax_*.jsonl hold all of it for machines. How few passes are needed: `softmax_convergence.py`.
 
 Time: 25 minutes and 4 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
@@ -38,7 +38,7 @@ from w2v_jax.objectives.softmax_counts import softmax_counts_loss
 from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.training.coarse_to_fine import start_from_ppmi
-from w2v_jax.training.counts_problem import Problem, make_problem
+from w2v_jax.training.counts_problem import Problem, make_pass, make_problem, newton_for
 
 BATCH, BLOCK, RUNS = 4096, 1024, 3
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -182,16 +182,20 @@ def run_counts(args: argparse.Namespace) -> None:
     params, problem = start_from_ppmi(counts, args.dim, 0), make_problem(counts)
     bare = seconds(jax.jit(three_products), params, problem)
     whole = seconds(jax.jit(softmax_counts_loss), params, problem.blocks)
-    flop = 6 * len(counts) ** 2 * args.dim
+    newton = newton_for(problem)
+    with_step = seconds(jax.jit(make_pass(newton)), params, newton.init(params), problem)
+    flop, words = 6 * len(counts) ** 2 * args.dim, len(corpus.ids)
     row = {"V": len(counts), "counts": len(counts.values), "counted in": counted, "bare": bare, "pass": whole}
+    row |= {"with step": with_step, "words/s": words / with_step}
     print(f"V {len(counts):,}, {len(counts.values):,} counts, counted (or mapped) in {counted:.1f} s")
     print(f"three bare products {bare:.1f} s, {flop / bare / 1e9:.0f} GFLOP/s; a pass {whole:.1f} s, "
           f"{flop / whole / 1e9:.0f} GFLOP/s, {bare / whole:.2f} of the bare rate")  # fmt: skip
+    print(f"with shared_newton's step {with_step:.1f} s, {words / with_step:,.0f} words/s of the text")
     rate = fasttext_rate(args.text, args.seconds)
-    epoch = len(corpus.ids) / rate
+    epoch = words / rate
     row |= {"fastText words/s": rate, "fastText epoch": epoch}
     print(f"fastText -loss softmax: {rate:.0f} words/s on 2 threads, {epoch / 3600:.0f} h an epoch: "
-          f"a pass is {epoch / whole:,.0f} × as fast")  # fmt: skip
+          f"a pass with its step is {epoch / with_step:,.0f} × as fast")  # fmt: skip
     save_json_lines(args.out / "softmax_counts.jsonl", [row])
 
 

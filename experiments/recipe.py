@@ -38,7 +38,8 @@ def fit(corpus: "w2v.Corpus", seed: int) -> "w2v.KeyedVectors":
 
     counts = w2v.Cooccurrence.from_corpus(corpus, w2v.TrainConfig(window=WINDOW))
     left, values, _ = randomized_svd(ppmi(counts.matrix), RANK, seed)
-    halves = [half / np.linalg.norm(half, axis=1, keepdims=True) for half in (together, left * values**POWER)]
+    length = lambda half: np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-12)
+    halves = [half / length(half) for half in (together, left * values**POWER)]
     return w2v.KeyedVectors(trained.words, np.hstack(halves), trained.counts)
 
 

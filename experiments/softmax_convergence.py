@@ -6,8 +6,8 @@ X is what `w2v_jax.text.cooccurrence` counts in TEXT's most frequent words with 
 weights (6 − d)/5, and sample 1e-3 in expectation. A twentieth of the text is left out of the counts, and scored
 beside. From PPMI's factors start shared_newton, scipy's L-BFGS with every evaluation counted as a pass and the best
 so far shown, and Adam, Adagrad and SGD at the best of some rates after four passes; the first two also from where
-`train` starts, frequent words first, and from random vectors (but for PPMI's column of log frequencies, without which
-a dozen passes learn little else). What a start cost stands with its seconds.
+`train` starts, frequent words first, and from random vectors, of standard deviation .1. What a start cost stands with
+its seconds. `--starts` names those to run.
 OUT/softmax_convergence.jsonl holds every pass, and OUT/softmax_convergence.png draws them.
 
 Time: 30 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--max-vocab", type=int, default=20_000)
     parser.add_argument("--dim", type=int, default=100)
     parser.add_argument("--passes", type=int, default=50)
+    parser.add_argument("--starts", nargs="+", default=["PPMI", "frequent", "random"])
     parser.add_argument("--out", type=Path, default=Path("out"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -175,11 +176,9 @@ def main() -> None:
         began = time.perf_counter()
         starts[name] = jax.block_until_ready(start()), time.perf_counter() - began
     keys = jax.random.split(jax.random.key(0))
-    noise = (0.1 * jax.random.normal(key, (len(counts), args.dim - 1)) for key in keys)
-    first = (table[:, :1] for table in starts["PPMI"][0])
-    starts["random"] = Params(*map(jnp.hstack, zip(first, noise, strict=True))), 0.0
+    starts["random"] = Params(*(0.1 * jax.random.normal(key, (len(counts), args.dim)) for key in keys)), 0.0
     rows: list[Row] = []
-    for where, (params, spent) in starts.items():
+    for where, (params, spent) in ((where, starts[where]) for where in args.starts):
         ours = by_optax(newton_for(problem), params, problem, spent)
         rows += converge("shared_newton", where, ours, other, args.passes)
         rows += converge("L-BFGS", where, by_lbfgs(params, problem, args.passes + 1, spent), other, args.passes)
