@@ -7,7 +7,8 @@
 same shapes, `jax.grad` of the dense loss, and optax's cross-entropy; a process each, whose memory
 at its peak, over that of the tables and their gradients, stands beside. A process that asks for
 more than `--cap` GB ends there. `counts` times a pass over the counts of TEXT beside its three bare
-products, the same with an optimizer's step, and fastText's own exact softmax (`pip install -e .[bench]`) for as long as `--seconds`.
+products, the same with an optimizer's step, and fastText's own exact softmax (`pip install -e .[bench]`) for as long as
+`--seconds`.
 OUT/softmax_*.jsonl hold all of it for machines. How few passes are needed: `softmax_convergence.py`.
 
 Time: 25 minutes and 4 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.

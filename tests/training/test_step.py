@@ -200,3 +200,17 @@ def test_the_seed_decides_what_a_step_draws_and_where_it_starts(corpus: Corpus) 
     assert losses[0] != losses[1]
     starts = [init_state(c, corpus.vocabulary, optax.sgd(0.1)).params.center for c in (config, other)]
     assert (starts[0] != starts[1]).any()
+
+
+@pytest.mark.parametrize("table", ["center", "outside"])
+def test_softmax_bounds_its_curvature_as_the_textbook_form_does(table: str, corpus: Corpus) -> None:
+    found = []
+    with jax.enable_x64(True):
+        for objective in ("naive-softmax", "softmax"):
+            config = config_for(objective)
+            block, params = blocks_of(corpus, config)[0], random_params(corpus, config.dim)
+            _, rows = make_gradients(config, corpus.vocabulary)(params, block, jnp.int32(STEP))
+            of_table = getattr(rows, table)
+            found.append(jnp.zeros(len(corpus.vocabulary)).at[of_table.ids].add(of_table.curvature, mode="drop"))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9, atol=1e-12)
+    assert np.max(found[0]) > 0.1
