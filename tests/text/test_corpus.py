@@ -4,17 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from w2v_jax.cache import META
+from w2v_jax.cache import META, checksum
 from w2v_jax.config import TextConfig
 from w2v_jax.errors import InputError
 from w2v_jax.text import corpus as corpus_module
-from w2v_jax.text.corpus import IDS, Corpus
+from w2v_jax.text.corpus import IDS, LINE_ENDS, Corpus
 
 ALL_WORDS = TextConfig(min_count=1)
 
@@ -76,6 +78,32 @@ def test_a_damaged_encoding_is_made_again(
     calls = count_encodings(monkeypatch)
     assert Corpus.from_file(text, ALL_WORDS, cache=tmp_path).ids.tolist() == [1, 0, 3, 2, 1, 0]
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (IDS, lambda x: x + 4), (IDS, lambda x: x - 1), (IDS, lambda x: x[:-1]), (LINE_ENDS, lambda x: x[:-1]),
+        (LINE_ENDS, lambda x: x[::-1]), (META, lambda about: about | {"counts": [1, 1, 1, 0]}),
+        (META, lambda about: about | {"words": ["a", "b", "c", 4]}), (META, lambda about: about | {"words": ["a"]}),
+        (META, lambda about: about | {"counts": "many"}), (META, lambda about: about | {"source_tokens": None}),
+    ],
+)  # fmt: skip
+def test_an_encoding_that_somebody_made_up_is_refused(
+    name: str, change: Callable[[Any], Any], text: Path, tmp_path: Path
+) -> None:
+    """Its checksums lie beside it, and prove nothing of who wrote it."""
+    folder = Corpus.from_file(text, ALL_WORDS, cache=tmp_path).folder
+    assert folder is not None
+    about = json.loads((folder / META).read_text())
+    if name == META:
+        about = change(about)
+    else:
+        (folder / name).write_bytes(change(np.fromfile(folder / name, np.int32 if name == IDS else np.int64)).tobytes())
+        about["checksums"][name] = checksum(folder / name)
+    (folder / META).write_text(json.dumps(about))
+    with pytest.raises(InputError, match="does not hold what was written there; delete it and try again$"):
+        Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
 
 
 def test_a_failure_leaves_nothing_in_the_cache(tmp_path: Path) -> None:

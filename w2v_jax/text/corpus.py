@@ -69,7 +69,7 @@ class Corpus:
             _encode_to(folder, key, _pieces(path, config), config, os.fspath(path))
             found = _load(folder, key)
         if found is None:
-            raise InputError(f"{folder}: was damaged while it was written; delete it and try again")
+            raise InputError(f"{folder}: does not hold what was written there; delete it and try again")
         return found
 
     @classmethod
@@ -117,10 +117,24 @@ def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
         if about is None:
             return None
         with open(folder / IDS, "rb") as ids, open(folder / LINE_ENDS, "rb") as ends:
-            vocabulary = Vocabulary(tuple(about["words"]), np.array(about["counts"]))
-            return Corpus(_map(ids, np.int32), _map(ends, np.int64), vocabulary, about["source_tokens"], folder)
+            vocabulary = Vocabulary(tuple(about["words"]), np.array(about["counts"], np.int64))
+            found = Corpus(_map(ids, np.int32), _map(ends, np.int64), vocabulary, int(about["source_tokens"]), folder)
+            return found if _fits(found) else None
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None
+
+
+def _fits(corpus: Corpus) -> bool:
+    """Whether the files are of one corpus; who wrote them, and their checksums, may have had anything in mind."""
+    words, ends = corpus.vocabulary.words, corpus.line_ends
+    return (
+        len(words) == len(corpus.vocabulary.counts) > 0
+        and all(isinstance(word, str) for word in words)
+        and bool((corpus.vocabulary.counts > 0).all())
+        and bool(((corpus.ids >= 0) & (corpus.ids < len(words))).all())
+        and bool((np.diff(np.append(0, ends)) >= 0).all())
+        and int(ends[-1]) == len(corpus.ids)
+    )
 
 
 def _map(file: Any, dtype: type[np.integer[Any]]) -> Integer[np.ndarray, " n"]:
