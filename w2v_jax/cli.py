@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -37,7 +37,8 @@ def train(
         corpus: A text file, words separated by spaces, a sentence or a document a line or one endless
             line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL. Or a named corpus:
             docstrings (what is installed here) or text8 (100 MB of Wikipedia, downloaded).
-        out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec).
+        out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec); .safetensors or .npz, which
+            also keep the counts and both tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
         cache: Folder for encoded corpora, their counts, and downloads.
         metrics: File for reports, one line of JSON each.
     """
@@ -107,7 +108,8 @@ def neighbors(
     Example: python -m w2v_jax neighbors vectors.bin king paris
 
     Args:
-        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        vectors: A vectors file: word2vec binary (.bin), word2vec, fastText or GloVe text (.txt, .vec),
+            .safetensors or .npz.
         words: The words to ask about.
         top: How many neighbours of each.
         json_: Print one JSON object instead.
@@ -138,7 +140,8 @@ def evaluate(
     Example: python -m w2v_jax evaluate vectors.bin --similarity ws353.txt --analogies questions-words.txt
 
     Args:
-        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        vectors: A vectors file: word2vec binary (.bin), word2vec, fastText or GloVe text (.txt, .vec),
+            .safetensors or .npz.
         similarity: Files of word<TAB>word<TAB>score lines.
         analogies: Files of four words a line, in sections headed by ': name' lines.
         top: Analogies use this many words, the most frequent ones.
@@ -171,6 +174,39 @@ def evaluate(
             print(f"  {share}  {correct:6,} of {asked:6,}  ({skipped:,} skipped)  {name}")
 
 
+def convert(
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")],
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")],
+    limit: int | None = None,
+    errors: Literal["strict", "replace", "ignore"] = "strict",
+) -> None:
+    """Write a vectors file in another format; the endings say which.
+
+    Example: python -m w2v_jax convert glove.6B.100d.txt.gz vectors.safetensors --limit 100000
+
+    Args:
+        source: A vectors file: word2vec binary (.bin), word2vec, fastText or GloVe text (.txt, .vec),
+            .safetensors or .npz; plain or compressed, local or a URL.
+        out: Where the vectors go: .bin, .txt, .vec, .safetensors, .npz, or .tsv with its .metadata.tsv, for
+            TensorBoard's projector.
+        limit: Only this many words, the first.
+        errors: What becomes of bytes in a word that are not UTF-8: the file is refused (strict), U+FFFD
+            stands for them (replace), or they are dropped (ignore).
+    """
+    from .files import check_writable
+    from .vectors.formats import check_ending
+
+    if out.resolve() == Path(source).resolve():
+        raise InputError(f"{out}: would overwrite another file of this command; choose another name")
+    check_ending(out)
+    check_writable(out)
+    from .vectors.keyed_vectors import KeyedVectors
+
+    vectors = KeyedVectors.load(source, errors=errors, limit=limit)
+    vectors.save(out)
+    print(f"{len(vectors):,} vectors in {out}")
+
+
 def _discard_output() -> None:
     """Let the interpreter flush into the void as it ends."""
     if sys.stdout:
@@ -193,7 +229,12 @@ def _unwinding_on_sigterm() -> Iterator[None]:
 
 def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
-    commands: dict[str, Callable[..., Any]] = {"train": train, "neighbors": neighbors, "evaluate": evaluate}
+    commands: dict[str, Callable[..., Any]] = {
+        "train": train,
+        "neighbors": neighbors,
+        "evaluate": evaluate,
+        "convert": convert,
+    }
     try:
         try:
             with _unwinding_on_sigterm():
