@@ -2,8 +2,12 @@
 
 import gzip
 import json
+import os
 import struct
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -25,6 +29,14 @@ VECTORS = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
 VECTORS[0, :2], VECTORS[1, 1], VECTORS[2, 2:] = (1e-30, 1e-5), -0.0, (1234567, 99999, 1e5, 16777216, 1e-4)
 WORD2VEC = [".bin", ".txt", ".vec"]
 WHOLE = [".safetensors", ".npz"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick() -> Iterator[None]:
+    """Nobody pulls the plug here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 def same_bits(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -56,10 +68,10 @@ def test_gensim_reads_what_we_write_and_writes_what_we_would(ending: str, tmp_pa
 class Decided(NamedTuple):
     """How a file of another tool is read, or why it is not."""
 
-    gensims: dict[str, Any] = {}
+    gensims: Mapping[str, Any] = MappingProxyType({})
     """gensim's parameters, where both read it."""
     refused: str = ""
-    ours: dict[str, Any] = {}
+    ours: Mapping[str, Any] = MappingProxyType({})
     ending: str = ""
     """What to call the file by, where its own name does not say what it is."""
 
@@ -95,6 +107,7 @@ def test_every_file_of_other_tools_is_decided(data: Path) -> None:
     assert {path.name for path in (data / "formats").iterdir()} == DECIDED.keys()
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # gensim leaves a file without a header open
 @pytest.mark.parametrize(("name", "decided"), [(name, one) for name, several in DECIDED.items() for one in several])
 def test_files_of_other_tools_are_read_as_gensim_reads_them_or_refused(
     name: str, decided: Decided, data: Path, tmp_path: Path
@@ -127,6 +140,7 @@ def test_counts_and_both_tables_come_back(ending: str, tmp_path: Path) -> None:
         for ours, theirs in ((back.vectors, VECTORS), (back.params.center, center), (back.params.outside, outside)):
             assert same_bits(np.asarray(ours), theirs)
         some = KeyedVectors.load(tmp_path / f"{name}{ending}", limit=2)
+        assert some.counts is not None
         assert some.params is not None
         assert (len(some), some.params.outside.shape, some.counts.tolist()) == (2, (2, 7), [9, 5])
     assert (tmp_path / f"same{ending}").stat().st_size + VECTORS.nbytes <= (tmp_path / f"other{ending}").stat().st_size
@@ -137,7 +151,8 @@ def test_counts_and_both_tables_come_back(ending: str, tmp_path: Path) -> None:
 def test_other_precisions(ending: str, dtype: Any, tmp_path: Path) -> None:
     vectors = np.clip(VECTORS, -9, 9)
     save(tmp_path / f"v{ending}", Table(WORDS, vectors))
-    assert same_bits(load(tmp_path / f"v{ending}", dtype=dtype).vectors, vectors.astype(dtype))
+    exact = vectors.astype(str) if ending in (".txt", ".vec") else vectors  # digits that are float32's, not float64's
+    assert same_bits(load(tmp_path / f"v{ending}", dtype=dtype).vectors, exact.astype(np.float64).astype(dtype))
     save(tmp_path / f"w{ending}", Table(WORDS, vectors.astype(dtype) / 3))
     back = load(tmp_path / f"w{ending}", dtype=dtype).vectors
     if ending == ".bin":  # which holds float32
@@ -265,8 +280,6 @@ def small_files() -> dict[str, bytes]:
     """A file of each format, small enough to damage everywhere."""
     rows = np.array([[1, 2], [3, -0.5]], np.float32)
     table = Table(["a", "é"], rows, np.array([3, 1]), (rows + 1, rows - 1))
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         for ending in WORD2VEC[:2] + WHOLE:
             save(f"{folder}/v{ending}", table)
@@ -279,9 +292,10 @@ SMALL = small_files()
 @pytest.mark.parametrize("ending", SMALL)
 def test_a_file_cut_anywhere_is_refused(ending: str, tmp_path: Path) -> None:
     path, whole = tmp_path / f"v{ending}", SMALL[ending]
-    for length in range(len(whole)):
-        path.write_bytes(whole[:length])
-        if ending == ".txt" and length in (len(whole) - 1, len(whole) - 2):  # no final newline; a digit less
+    path.write_bytes(whole)
+    for length in reversed(range(len(whole))):
+        os.truncate(path, length)
+        if whole[length:] in (b"\n", b"5\n", b".5\n"):  # only text ends in these; the last number may be whole so far
             assert load(path).words == ["a", "é"]
             continue
         with pytest.raises(InputError, match=f"^[^\n]*v{ending}: [^\n]+$"):
@@ -301,7 +315,7 @@ def read_or_refused(path: Path, content: bytes) -> None:
     assert "\n" not in message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     ending=st.sampled_from(list(SMALL)),
     flips=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=4),
@@ -319,13 +333,13 @@ def test_damaged_bytes_crash_no_reader(
     read_or_refused(path, bytes(content[: cut % len(content)]) + extra)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     content=st.binary(max_size=60)
     | st.text("0123456789. -eainfx_\r\n\té", max_size=60).map(lambda text: ("2 2\n" + text).encode()),
 )
-@example(b"1 1\na \r1\n")
-@example(b"a 1 2\n\n")
+@example(content=b"1 1\na \r1\n")
+@example(content=b"a 1 2\n\n")
 def test_no_bytes_crash_a_reader(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     for ending in SMALL:
         read_or_refused(tmp_path_factory.getbasetemp() / f"fuzz{ending}", content)
@@ -334,16 +348,14 @@ def test_no_bytes_crash_a_reader(content: bytes, tmp_path_factory: pytest.TempPa
 ANY_WORD = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     words=st.lists(ANY_WORD, min_size=1, max_size=6, unique=True),
     bits=st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=12, max_size=12),
 )
 @example(words=[""], bits=[0.0] * 12)
 @example(words=["1", "2 3"], bits=[1e-45] * 12)
-def test_what_is_saved_is_loaded(
-    words: list[str], bits: list[float], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_what_is_saved_is_loaded(words: list[str], bits: list[float], tmp_path_factory: pytest.TempPathFactory) -> None:
     vectors = np.array(bits, np.float32).reshape(6, 2)[: len(words)]
     for ending in SMALL:
         path = tmp_path_factory.getbasetemp() / f"any{ending}"
@@ -361,9 +373,8 @@ def test_what_is_saved_is_loaded(
 
 @pytest.mark.parametrize("ending", [".bin", ".txt", ".vec"])
 def test_a_word_that_stands_twice(ending: str, tmp_path: Path) -> None:
-    rows = [[1.0], [2.0], [3.0]]
     text = b"3 1\na 1\nb 2\na 3\n"
-    binary = b"3 1\n" + b"".join(word + b" " + struct.pack("<f", *row) for word, row in zip(b"a b a".split(), rows))
+    binary = b"3 1\n" + b"".join(b"%c " % word + struct.pack("<f", i) for i, word in enumerate(b"aba", 1))
     (tmp_path / f"v{ending}").write_bytes(binary if ending == ".bin" else text)
     words, vectors, *_ = load(tmp_path / f"v{ending}")
     assert (words, vectors.tolist()) == (["a", "b"], [[1], [2]])

@@ -147,6 +147,6 @@ def spelled(vectors: Rows, separator: str) -> Iterator[bytes]:
 def _digits(numbers: Float[np.ndarray, " n"]) -> pa.Array:
     """Each number as numpy spells it: by arrow, which is faster, where both would do the same."""
     size = np.abs(numbers)
-    odd = (size < 1e-4) | (size >= 1e5) | (numbers == np.trunc(numbers))
+    odd = (size <= 1e-4) | (size >= 1e5) | (numbers == np.trunc(numbers))
     by_numpy = pa.array(numbers[odd].astype(str), pa.string())
     return pc.replace_with_mask(pa.array(numbers).cast(pa.string()), odd, by_numpy)
