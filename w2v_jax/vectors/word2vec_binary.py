@@ -3,6 +3,7 @@
 word2vec.c ends each vector with a newline, gensim does not; both are read, and gensim's is written.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from .table import Rows, Stored, stacked
 
 LONGEST_WORD = 1 << 16  # bytes
 MOST_NUMBERS = 1 << 29  # of a vector: numpy's limit for a record of 4 bytes each
-PIECE = 1 << 20  # bytes read and written at a time: they stay in the processor's cache
+PIECE = 1 << 18  # bytes read and written at a time: they stay in the processor's cache
 
 
 def read_binary(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLike) -> Stored:
@@ -40,23 +41,28 @@ def _records(
     file: BinaryIO, name: str, width: int, needed: int, words: list[bytes]
 ) -> Iterator[Float[np.ndarray, "n D"]]:
     """Vectors of `width` bytes, a piece's at a time; their words are appended to `words`."""
-    piece, end = b"", 0
-    while len(words) < needed and (more := file.read(max(PIECE, len(piece) - end))):
-        piece, end, starts = piece[end:] + more, 0, []
-        while len(words) < needed:
-            space = piece.find(b" ", end, end + LONGEST_WORD)
-            if space < 0 or space + width >= len(piece):
-                break
-            words.append(piece[end:space])
-            starts.append(space + 1)
-            end = starts[-1] + width
-        if starts:
+    # All of a piece's words in one call, where a loop would cost more than everything else together: a word, its
+    # space, and as many bytes as a vector has; failing that, what is left, for the next piece.
+    record = re.compile(rb"([^ ]{0,%d}+) (?s:.{%d})|(?s:.+)" % (LONGEST_WORD, width))
+    rest = b""
+    while len(words) < needed and (more := file.read(max(PIECE, len(rest)))):
+        piece = rest + more
+        found = record.findall(piece)
+        ends = np.cumsum(np.fromiter(map(len, found), np.int64, len(found)) + (1 + width))
+        if ends[-1] > len(piece) or piece[ends[-1] - width - 1] != ord(" "):  # no record, but what is left
+            found, ends = found[:-1], ends[:-1]
+        rest = piece[ends[-1] :] if found else piece
+        if len(rest) > LONGEST_WORD and b" " not in rest[: LONGEST_WORD + 1]:
+            raise InputError(
+                f"{name}: word {len(words) + len(found) + 1:,} is over {LONGEST_WORD:,} bytes; is this a binary file?"
+            )
+        found = found[: needed - len(words)]
+        words += found
+        if found:
             # Every place where a vector could start, as one array of overlapping records: no bytes are copied
             # until the true starts are picked, all in one go.
             anywhere = np.ndarray((len(piece) - width + 1,), f"V{width}", piece, strides=(1,))
-            yield anywhere[starts].view("<f4").reshape(len(starts), -1)
-        if space < 0 and len(piece) - end > LONGEST_WORD:
-            raise InputError(f"{name}: word {len(words) + 1:,} is over {LONGEST_WORD:,} bytes; is this a binary file?")
+            yield anywhere[ends[: len(found)] - width].view("<f4").reshape(len(found), -1)
 
 
 def write_binary(file: BinaryIO, words: Sequence[bytes], vectors: Rows) -> None:
