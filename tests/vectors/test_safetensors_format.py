@@ -93,6 +93,8 @@ def test_a_header_that_does_not_fit(header: object, message: str, tmp_path: Path
 def test_numbers_below_zero_and_words_that_are_not_utf_8(tmp_path: Path) -> None:
     for changed, message in (
         ({"counts": np.array([1, -1, 0, 0])}, "'counts' holds a number below 0"),
+        ({"word_ends": np.array([5, 1, 11, 15])}, "'word_ends' do not divide 'words'"),
+        ({"word_ends": np.array([-1, 1, 11, 15])}, "'word_ends' do not divide 'words'"),
         ({"words": ARRAYS["words"] | np.uint8(128)}, "word 1, .* is not UTF-8"),
         ({"outside": VECTORS * np.float32(np.inf)}, "'a' holds a number that is not finite"),
     ):

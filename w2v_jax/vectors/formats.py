@@ -1,6 +1,7 @@
 """Vectors files, by their ending; what each format holds is said in its own module."""
 
 import os
+from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
@@ -76,7 +77,7 @@ def save(path: str | os.PathLike[str], table: Table) -> None:
     if ending == PROJECTOR:
         write_projector(path, table)
         return
-    words = [_encoded(word, name, whole=ending in (".safetensors", ".npz")) for word in table.words]
+    words = _encoded(table.words, name, any_word=ending in (".safetensors", ".npz"))
     with writing(path) as file:
         if ending == ".bin":
             write_binary(file, words, table.vectors)
@@ -109,13 +110,13 @@ def _kept(rows: Rows, ending: str) -> Rows:
     return cast(rows, rows.dtype.name if rows.dtype.name in DTYPES[ending] else "float32")
 
 
-def _encoded(word: str, name: str, *, whole: bool) -> bytes:
+def _encoded(words: Sequence[str], name: str, *, any_word: bool) -> list[bytes]:
+    for word in words:
+        if not any_word and (not word or " " in word or "\n" in word):
+            raise InputError(
+                f"{name}: word2vec files cannot hold {word!r}; replace its spaces, e.g. by '_', or write .safetensors"
+            )
     try:
-        raw = word.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{name}: {word!r} is no text that UTF-8 can hold") from None
-    if not whole and (not raw or b" " in raw or b"\n" in raw):
-        raise InputError(
-            f"{name}: word2vec files cannot hold {word!r}; replace its spaces, e.g. by '_', or write .safetensors"
-        )
-    return raw
+        return [word.encode() for word in words]
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name}: {error.object!r} is no text that UTF-8 can hold") from None

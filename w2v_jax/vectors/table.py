@@ -1,9 +1,8 @@
 """What a vectors file holds, and what every reader of one does with what it found."""
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -14,8 +13,6 @@ from ..errors import InputError
 Errors = Literal["strict", "replace", "ignore"]
 """What becomes of bytes in a word that are not UTF-8: the file is refused, U+FFFD stands for them, or they go."""
 Rows = Float[np.ndarray, "V D"]
-Block = tuple[int, Callable[[], Float[np.ndarray, "n D"]]]
-"""Some rows: how many, and what makes them."""
 LINE = 64  # bytes; XLA on a CPU uses an array in place if it starts at a multiple of this
 CHECKED_AT_ONCE = 1 << 20  # numbers
 
@@ -69,29 +66,21 @@ def check_finite(rows: Rows, words: Sequence[str], name: str) -> None:
             raise InputError(f"{name}: the vector of {word!r} holds a number that is not finite in {rows.dtype}")
 
 
-def stacked(blocks: Iterable[Block], room: int, dim: int, dtype: DTypeLike) -> Rows:
-    """Blocks of rows, one above the other; a thread makes one while the next is read.
+def stacked(blocks: Iterable[Float[np.ndarray, "n D"]], room: int, dim: int, dtype: DTypeLike) -> Rows:
+    """Blocks of rows, one above the other.
 
     Args:
       room: rows to make room for at once; no more than the file's size justifies, whatever its header says.
     """
     rows, filled = aligned((room, dim), dtype), 0
-    with ThreadPoolExecutor(1) as thread:
-        pending: Future[Any] = thread.submit(int)
-        for count, block in blocks:
-            pending.result()
-            end = filled + count
-            if end > len(rows):
-                rows, old = aligned((2 * end, dim), dtype), rows
-                rows[:filled] = old[:filled]
-            pending = thread.submit(_place, block, rows[filled:end])
-            filled = end
-        pending.result()
+    for block in blocks:
+        end = filled + len(block)
+        if end > len(rows):
+            rows, old = aligned((2 * end, dim), dtype), rows
+            rows[:filled] = old[:filled]
+        rows[filled:end] = cast(block, dtype)
+        filled = end
     return rows[:filled]
-
-
-def _place(block: Callable[[], Float[np.ndarray, "n D"]], rows: Float[np.ndarray, "n D"]) -> None:
-    rows[:] = cast(block(), rows.dtype)
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:

@@ -5,16 +5,15 @@ word2vec.c ends each vector with a newline, gensim does not; both are read, and 
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import chain, repeat
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from numpy.typing import DTypeLike
 
 from ..errors import InputError
-from .table import Block, Rows, Stored, stacked
+from .table import Rows, Stored, stacked
 
 LONGEST_WORD = 1 << 16  # bytes
 MOST_NUMBERS = 1 << 29  # of a vector: numpy's limit for a record of 4 bytes each
@@ -40,7 +39,9 @@ def read_binary(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLi
     return Stored(words, vectors)
 
 
-def _records(file: BinaryIO, name: str, width: int, needed: int, words: list[bytes]) -> Iterator[Block]:
+def _records(
+    file: BinaryIO, name: str, width: int, needed: int, words: list[bytes]
+) -> Iterator[Float[np.ndarray, "n D"]]:
     """Vectors of `width` bytes, a piece's at a time; their words are appended to `words`."""
     # All of a piece's words in one call, where a loop would cost more than everything else together: a word, its
     # space, and as many bytes as a vector has; failing that, what is left, for the next piece.
@@ -60,14 +61,10 @@ def _records(file: BinaryIO, name: str, width: int, needed: int, words: list[byt
         found = found[: needed - len(words)]
         words += found
         if found:
-            yield len(found), partial(_vectors, piece, ends[: len(found)] - width, width)
-
-
-def _vectors(piece: bytes, starts: Integer[np.ndarray, " n"], width: int) -> Float[np.ndarray, "n D"]:
-    # Every place where a vector could start, as one array of overlapping records: no bytes are copied
-    # until the true starts are picked, all in one go.
-    anywhere = np.ndarray((len(piece) - width + 1,), f"V{width}", piece, strides=(1,))
-    return anywhere[starts].view("<f4").reshape(len(starts), -1)
+            # Every place where a vector could start, as one array of overlapping records: no bytes are copied
+            # until the true starts are picked, all in one go.
+            anywhere = np.ndarray((len(piece) - width + 1,), f"V{width}", piece, strides=(1,))
+            yield anywhere[ends[: len(found)] - width].view("<f4").reshape(len(found), -1)
 
 
 def write_binary(file: BinaryIO, words: Sequence[bytes], vectors: Rows) -> None:

@@ -8,7 +8,6 @@ last part could be one more of them is refused.
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import chain
 from typing import BinaryIO
 
@@ -20,7 +19,7 @@ from numpy.typing import DTypeLike
 from pyarrow import csv
 
 from ..errors import InputError
-from .table import Block, Rows, Stored, stacked
+from .table import Rows, Stored, stacked
 from .word2vec_binary import check_sizes, cut_short, sizes
 
 LONGEST_LINE = 1 << 26  # bytes
@@ -65,12 +64,12 @@ def read_text(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLike
 
 def _rows(
     pieces: Iterable[list[bytes]], name: str, dim: int, needed: int, words: list[bytes], *, header: bool
-) -> Iterator[Block]:
+) -> Iterator[Float[np.ndarray, "n D"]]:
     """Vectors, a piece's at a time; their words are appended to `words`."""
     for lines in pieces:
         split = [_split(line, dim) for line in lines[: needed - len(words)]]
         if split:
-            yield len(split), partial(_numbers, [row for _, row in split], dim, name, len(words) + header)
+            yield _numbers([row for _, row in split], dim, name, len(words) + header)
         words.extend(word for word, _ in split)
         if len(words) == needed:
             return
