@@ -373,7 +373,7 @@ def test_evaluate_as_json(run: Run) -> None:
     assert total["asked"] == 1
 
 
-@pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info", "plot"])
+@pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert"])
 def test_help_is_quick(command: str) -> None:
     code = (
         "import sys; from w2v_jax.cli import main\n"
@@ -462,7 +462,7 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --out nowhere/out.bin", "nowhere/out.bin: cannot be written: No such file or directory"),
         ("text.txt --out text.txt/out.bin", "cannot be written: Not a directory"),
         ("text.txt --out folder.bin", "folder.bin: is a directory"),
-        ("text.txt --out out.npz", "the ending must be .bin"),
+        ("text.txt --out out.pkl", "the ending must be .bin"),
         ("text.txt --out out", "the ending must be .bin"),
         (f"text.txt --out {LONG}", "cannot be written: File name too long"),
         ("text.txt --cache text.txt/cache", "text.txt/cache/text-.*: cannot be written: Not a directory"),
@@ -510,7 +510,7 @@ def test_what_train_refuses(options: str, message: str, run: Run) -> None:
         ("neighbors missing.bin king", "missing.bin: no such file"),
         ("neighbors folder.bin king", "folder.bin: is a directory"),
         ("neighbors text.txt.gz king", "text.txt.gz: the first line must be two numbers"),
-        ("neighbors v.npz king", "the ending must be .bin"),
+        ("neighbors v.pkl king", "the ending must be .bin"),
         ("neighbors cut.bin king", "cut.bin: promises 5 words of 3 numbers but ends after 4"),
         ("neighbors cut.vec king", "cut.vec: line 3: expected a word and 3 numbers"),
         ("neighbors many.bin king", "many.bin: promises 1,000,000,000,000 words of 3 numbers but ends after 5"),
@@ -751,3 +751,60 @@ def test_what_plot_refuses(options: str, message: str, run: Run) -> None:
 def test_plot_without_scikit_learn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     assert re.search("t-SNE needs scikit-learn: pip install", refused(run, "plot v.bin --out map.svg --method tsne"))
+
+
+# Converting
+
+
+@pytest.mark.parametrize("out", ["out.bin", "out.txt", "out.vec", "out.safetensors", "out.npz"])
+def test_convert(out: str, run: Run) -> None:
+    assert run(f"convert v.txt {out}") == (0, f"5 vectors in {out}\n", "")
+    assert run(f"convert {out} back.bin --limit 4") == (0, "4 vectors in back.bin\n", "")
+    assert Path("back.bin").read_bytes() == b"4" + BINARY[1:-18]
+    assert run(f"neighbors {out} king --top 1").out == "king: queen 0.816\n"
+
+
+def test_convert_for_the_projector(run: Run) -> None:
+    assert run("convert v.bin out.tsv --limit 2") == (0, "2 vectors in out.tsv\n", "")
+    assert Path("out.tsv").read_text() == "1.0\t0.0\t0.0\n1.0\t1.0\t0.0\n"
+    assert Path("out.metadata.tsv").read_text() == "man\nwoman\n"
+
+
+def test_convert_words_that_are_not_utf_8(run: Run) -> None:
+    Path("bad.txt").write_bytes(b"a\xff 1 2\nb 3 4\n")
+    assert run("convert bad.txt out.txt --errors ignore").status == 0
+    assert Path("out.txt").read_text() == "2 2\na 1.0 2.0\nb 3.0 4.0\n"
+    assert run("convert bad.txt out.txt --errors replace").status == 0
+    assert Path("out.txt").read_text().startswith("2 2\na\ufffd 1.0 2.0\n")
+    assert "errors 'replace' or 'ignore' would read it" in refused(run, "convert bad.txt out.txt")
+
+
+@pytest.mark.parametrize("out", ["out.safetensors", "out.npz"])
+def test_train_keeps_both_tables_where_they_fit(out: str, run: Run) -> None:
+    assert run(f"train text.txt --out {out}").status == 0
+    assert run(f"convert {out} other{out}").status == 0
+    kept = KeyedVectors.load(f"other{out}")
+    assert kept.params is not None
+    assert kept.counts is not None
+    assert kept.counts.sum() == 20_000
+    assert (kept.params.center == kept.vectors).all()
+    assert kept.params.outside.shape == (60, 8)
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("convert missing.bin out.txt", "missing.bin: no such file"),
+        ("convert v.bin ./v.bin", "v.bin: would overwrite"),
+        ("convert v.bin out.pkl", "out.pkl: the ending must be"),
+        ("convert v.bin out.bin.gz", "out.bin.gz: the ending must be"),
+        ("convert v.bin nowhere/out.txt", "nowhere/out.txt: cannot be written"),
+        ("convert v.bin out.txt --limit 0", "limit is 0; it must be at least 1"),
+        ("convert v.tsv out.txt", "v.tsv: is written for TensorBoard"),
+        ("convert cut.vec out.txt", "cut.vec: line 3: expected"),
+        ("convert junk.bin out.txt", "junk.bin: "),
+    ],
+)
+def test_what_convert_refuses(command: str, message: str, run: Run) -> None:
+    Path("out.txt").write_bytes(b"old")
+    assert re.search(message, refused(run, command))

@@ -12,7 +12,7 @@ import tyro
 
 from .commands.ask import analogy, neighbors
 from .commands.evaluate import evaluate
-from .commands.look import info, plot
+from .commands.files import convert, info, plot
 from .commands.train import train
 from .errors import InputError, Stopped
 
@@ -46,6 +46,7 @@ def main(args: list[str] | None = None) -> None:
     """Run a command; what goes wrong with its input is one line on standard error and exit status 1."""
     commands: dict[str, Callable[..., Any]] = {
         "train": train, "neighbors": neighbors, "analogy": analogy, "evaluate": evaluate, "info": info, "plot": plot,
+        "convert": convert,
     }  # fmt: skip
     try:
         try:

@@ -20,7 +20,7 @@ def neighbors(
     Example: python -m w2v_jax neighbors vectors.bin king paris
 
     Args:
-        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        vectors: A vectors file: .bin, .txt, .vec, .safetensors or .npz.
         words: The words to ask about; none, or -, for words from standard input, one a line.
         top: How many neighbours of each.
         json_: Print one JSON object instead.
@@ -66,7 +66,7 @@ def analogy(
     Example: python -m w2v_jax analogy vectors.bin man king woman
 
     Args:
-        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        vectors: A vectors file: .bin, .txt, .vec, .safetensors or .npz.
         a: A word, man.
         b: What stands to it as the answer does to C, king.
         c: The word whose counterpart is asked for, woman.

@@ -21,7 +21,7 @@ def evaluate(
     Example: python -m w2v_jax evaluate vectors.bin --similarity ws353.txt --analogies questions-words.txt
 
     Args:
-        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        vectors: A vectors file: .bin, .txt, .vec, .safetensors or .npz.
         similarity: Files of word<TAB>word<TAB>score lines.
         analogies: Files of four words a line, in sections headed by ': name' lines.
         top: Analogies use this many words, the most frequent ones.

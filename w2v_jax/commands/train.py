@@ -30,7 +30,8 @@ def train(
         corpus: A text file, words separated by spaces, a sentence or a document a line or one endless
             line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL. Or a named corpus:
             docstrings (what is installed here) or text8 (100 MB of Wikipedia, downloaded).
-        out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec).
+        out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec); .safetensors or .npz, which
+            also keep the counts and both tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
         cache: Folder for encoded corpora, their counts, and downloads.
         metrics: File for reports, one line of JSON each.
     """

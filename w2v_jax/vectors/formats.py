@@ -1,133 +1,122 @@
-"""word2vec's two file formats, text and binary, as gensim and word2vec.c read and write them."""
+"""Vectors files, by their ending; what each format holds is said in its own module."""
 
 import os
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import get_args
 
 import numpy as np
-from jaxtyping import Float
+from numpy.typing import DTypeLike
 
 from ..errors import InputError
 from ..files import reading, writing
+from .arrays import to_arrays
+from .npz_format import read_npz, write_npz
+from .projector import write_projector
+from .safetensors_format import read_safetensors, write_safetensors
+from .table import Errors, Rows, Table, cast, check_finite, finished
+from .word2vec_binary import read_binary, write_binary
+from .word2vec_text import read_text, write_text
 
-Loaded = tuple[list[str], Float[np.ndarray, "V D"]]
-ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text)"
-LONGEST_WORD = 1 << 16  # bytes
-READ_BYTES = 1 << 20  # at a time, whatever a header promises
+READERS = {
+    ".bin": read_binary, ".txt": read_text, ".vec": read_text, ".safetensors": read_safetensors, ".npz": read_npz
+}  # fmt: skip
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text), .safetensors or .npz"
+PROJECTOR = ".tsv"
+DTYPES = {
+    ".bin": ("float32",), ".txt": ("float32", "float64"), ".vec": ("float32", "float64"), PROJECTOR: ("float32",),
+    ".safetensors": ("float16", "bfloat16", "float32", "float64"), ".npz": ("float16", "float32", "float64"),
+}  # fmt: skip
+NO_LIMIT = 1 << 62
 
 
-def load(path: str | os.PathLike[str]) -> Loaded:
-    """The words of a vectors file and their vectors, float32; of a word that stands twice, the first.
+def load(
+    path: str | os.PathLike[str], *, errors: Errors = "strict", limit: int | None = None, dtype: DTypeLike = np.float32
+) -> Table:
+    """The words of a vectors file, their vectors and what else it kept; of a word that stands twice, the first.
+
+    Args:
+      errors: what becomes of bytes in a word that are not UTF-8, as in `bytes.decode`.
+      limit: only this many words, the first.
+      dtype: the vectors' precision.
 
     Raises:
       InputError: the file is none of ours or is damaged; the message says where.
     """
     name = os.fspath(path)
-    read = _read_binary if _is_binary(name, packed=True) else _read_text
+    if errors not in get_args(Errors):
+        raise InputError(f"errors is {errors!r}; it must be one of {', '.join(get_args(Errors))}")
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; it must be at least 1")
+    if np.dtype(dtype).name not in DTYPES[".safetensors"]:
+        raise InputError(f"dtype is {np.dtype(dtype)}; it must be one of {', '.join(DTYPES['.safetensors'])}")
+    ending, packed = _ending(name)
+    if ending == PROJECTOR:
+        raise InputError(f"{name}: is written for TensorBoard, and not read; name the file that it was made from")
     with reading(name) as file:
-        vocab_size, dim = _header(file, name)
-        words, vectors = read(file, name, vocab_size, dim)
-    for row in np.flatnonzero(~np.isfinite(vectors).all(1))[:1]:
-        raise InputError(f"{name}: the vector of {words[row]!r} holds a number that is not finite in float32")
-    first = {word: i for i, word in reversed(list(enumerate(words)))}
-    if len(first) < len(words):
-        keep = sorted(first.values())
-        words, vectors = [words[i] for i in keep], vectors[keep]
-    return words, vectors
+        size = os.path.getsize(name) if os.path.isfile(name) and not packed else 0
+        return finished(READERS[ending](file, name, size, limit or NO_LIMIT, dtype), name, errors)
 
 
-def save(path: str | os.PathLike[str], words: Sequence[str], vectors: Float[np.ndarray, "V D"]) -> None:
-    """Write vectors as word2vec binary or text, by the path's ending.
+def save(path: str | os.PathLike[str], table: Table) -> None:
+    """Write a table in the format of the path's ending; counts and both tables only where the format has them.
 
     Raises:
-      InputError: the path cannot be written or its ending is none of ours, or a word has a space.
+      InputError: the path cannot be written or its ending is none of ours, the format cannot hold a word, or
+        a number is not finite.
     """
     name = os.fspath(path)
-    binary = _is_binary(name)
-    for word in words:
-        if not word or any(map(str.isspace, word)):
-            raise InputError(f"{name}: word2vec files cannot hold {word!r}; replace its spaces, e.g. by '_'")
+    check_ending(path)
+    ending, _ = _ending(name)
+    if table.vectors.size == 0:
+        raise InputError(f"{name}: there are no vectors to write")
+    tables = table.tables and (_kept(table.tables[0], ending), _kept(table.tables[1], ending))
+    table = table._replace(vectors=_kept(table.vectors, ending), tables=tables)
+    for rows in (table.vectors, *(table.tables or ())):
+        check_finite(rows, table.words, name)
+    if ending == PROJECTOR:
+        write_projector(path, table)
+        return
+    words = _encoded(table.words, name, any_word=ending in (".safetensors", ".npz"))
     with writing(path) as file:
-        file.write(f"{len(words)} {vectors.shape[1]}\n".encode())
-        for word, row in zip(words, np.asarray(vectors, np.float32), strict=True):
-            if binary:
-                file.write(word.encode() + b" " + row.astype("<f4").tobytes())
-            else:
-                file.write(f"{word} {' '.join(row.astype(str))}\n".encode())
+        if ending == ".bin":
+            write_binary(file, words, table.vectors)
+        elif ending == ".safetensors":
+            write_safetensors(file, to_arrays(words, table))
+        elif ending == ".npz":
+            write_npz(file, to_arrays(words, table))
+        else:
+            write_text(file, words, table.vectors)
 
 
 def check_ending(path: str | os.PathLike[str]) -> None:
     """Raise, before hours of work, what `save` would raise of the path's ending."""
-    _is_binary(os.fspath(path))
+    if _ending(os.fspath(path))[1]:
+        raise InputError(f"{os.fspath(path)}: the ending must be {ENDINGS} or {PROJECTOR} (TensorBoard); pack it later")
 
 
-def _is_binary(name: str, *, packed: bool = False) -> bool:
+def _ending(name: str) -> tuple[str, bool]:
+    """A file's ending, and whether it is packed."""
     stem, ending = os.path.splitext(name)
-    if packed and ending in (".gz", ".bz2", ".xz", ".zst", ".zip"):
+    if packed := ending in PACKED:
         ending = os.path.splitext(stem)[1]
-    if ending not in (".bin", ".txt", ".vec"):
+    if ending not in READERS and ending != PROJECTOR:
         raise InputError(f"{name}: the ending must be {ENDINGS}")
-    return ending == ".bin"
+    return ending, packed
 
 
-def _header(file: BinaryIO, name: str) -> tuple[int, int]:
-    line = file.readline(100)
+def _kept(rows: Rows, ending: str) -> Rows:
+    """In a precision that the format holds: their own, or float32."""
+    return cast(rows, rows.dtype.name if rows.dtype.name in DTYPES[ending] else "float32")
+
+
+def _encoded(words: Sequence[str], name: str, *, any_word: bool) -> list[bytes]:
+    for word in words:
+        if not any_word and (not word or " " in word or "\n" in word):
+            raise InputError(
+                f"{name}: word2vec files cannot hold {word!r}; replace its spaces, e.g. by '_', or write .safetensors"
+            )
     try:
-        vocab_size, dim = map(int, line.split())
-    except ValueError:
-        raise InputError(
-            f"{name}: the first line must be two numbers, words and dimension; it starts with {line[:40]!r}"
-        ) from None
-    if vocab_size < 1 or not 1 <= dim < 2**48:
-        raise InputError(
-            f"{name}: the first line promises {vocab_size} words of {dim} numbers; both must be at least 1 (and fit)"
-        )
-    return vocab_size, dim
-
-
-def _read_binary(file: BinaryIO, name: str, vocab_size: int, dim: int) -> Loaded:
-    words: list[str] = []
-    rows: list[bytes] = []
-    buffer, start = b"", 0
-    for _ in range(vocab_size):
-        while (space := buffer.find(b" ", start)) < 0 or len(buffer) <= space + 4 * dim:
-            endless = space < 0 and len(buffer) - start > LONGEST_WORD
-            more = b"" if endless else file.read(READ_BYTES)
-            if not more:
-                raise _cut_short(name, vocab_size, dim, len(words))
-            buffer, start = buffer[start:] + more, 0
-        words.append(_word(buffer[start:space].lstrip(b"\n"), name, len(words)))
-        start = space + 1 + 4 * dim
-        rows.append(buffer[space + 1 : start])
-    return words, np.frombuffer(b"".join(rows), "<f4").reshape(-1, dim).astype(np.float32)
-
-
-def _read_text(file: BinaryIO, name: str, vocab_size: int, dim: int) -> Loaded:
-    words: list[str] = []
-    rows: list[Float[np.ndarray, " D"]] = []
-    for _ in range(vocab_size):
-        line = file.readline(LONGEST_WORD + 64 * dim)
-        if not line:
-            raise _cut_short(name, vocab_size, dim, len(words))
-        word, *numbers = line.rstrip().rsplit(b" ", dim)
-        try:
-            rows.append(np.fromiter(map(float, numbers), np.float64, len(numbers)))
-        except ValueError:
-            numbers = []
-        if len(numbers) != dim:
-            raise InputError(f"{name}: line {len(words) + 2}: expected a word and {dim} numbers")
-        words.append(_word(word, name, len(words)))
-    return words, np.stack(rows).astype(np.float32)
-
-
-def _word(raw: bytes, name: str, number: int) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{name}: word {number + 1}, {raw[:40]!r}, is not UTF-8") from None
-
-
-def _cut_short(name: str, vocab_size: int, dim: int, read: int) -> InputError:
-    return InputError(
-        f"{name}: promises {vocab_size:,} words of {dim:,} numbers but ends after {read:,}; fetch it again"
-    )
+        return [word.encode() for word in words]
+    except UnicodeEncodeError as error:
+        raise InputError(f"{name}: {error.object!r} is no text that UTF-8 can hold") from None

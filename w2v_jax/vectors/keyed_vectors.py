@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
+from numpy.typing import DTypeLike
 
 from ..errors import InputError
 from ..objectives.softmax import log_probs
@@ -17,6 +18,7 @@ from ..params import Params
 from ..text.vocabulary import Vocabulary
 from . import formats
 from .queries import Method, closer_rows, cosines, nearest, normalize, power_of_two
+from .table import Errors, Table
 from .terms import Among, Query, Terms, Vector, as_arrays, ids_among
 
 Neighbors = list[tuple[str, float]]
@@ -43,21 +45,43 @@ class KeyedVectors:
             raise InputError(f"{len(self.words)} words but {len(self.vectors)} vectors; each word needs one")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "KeyedVectors":
-        """Read word2vec text (.txt, .vec) or binary (.bin), plain or compressed, local or any fsspec URL.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        errors: Errors = "strict",
+        limit: int | None = None,
+        dtype: DTypeLike = np.float32,
+    ) -> "KeyedVectors":
+        """Read a vectors file, plain or compressed, local or any fsspec URL.
+
+        word2vec binary (.bin); word2vec, fastText or GloVe text (.txt, .vec); .safetensors, which is mapped
+        where it is local and plain; .npz. The vectors are `jax.numpy.from_dlpack`'s without a copy on a CPU.
+
+        Args:
+          errors: what becomes of bytes in a word that are not UTF-8: "strict" refuses the file, "replace" puts
+            U+FFFD for them, "ignore" drops them.
+          limit: only this many words, the first.
+          dtype: the vectors' precision: float16, bfloat16, float32 or float64.
 
         Raises:
           InputError: the file is not one of these or is damaged.
         """
-        return cls(*formats.load(path))
+        table = formats.load(path, errors=errors, limit=limit, dtype=dtype)
+        tables = table.tables and Params(*map(jnp.asarray, table.tables))
+        return cls(table.words, table.vectors, table.counts, tables)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write word2vec text (.txt, .vec) or binary (.bin).
+        """Write a vectors file in the format of its ending, whole or not at all.
+
+        word2vec binary (.bin) or text (.txt, .vec); .safetensors or .npz, which also keep the counts and both
+        tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
 
         Raises:
-          InputError: the path cannot be written, or its ending is another.
+          InputError: the path cannot be written, its ending is another, or the format cannot hold a word.
         """
-        formats.save(path, self.words, self.vectors)
+        tables = self.params and (np.asarray(self.params.center), np.asarray(self.params.outside))
+        formats.save(path, Table(self.words, self.vectors, self.counts, tables))
 
     def __len__(self) -> int:
         return len(self.words)

@@ -1,10 +1,12 @@
-"""`info` and `plot`."""
+"""`info`, `plot` and `convert`."""
 
 import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+from ..errors import InputError
 
 
 def info(
@@ -16,7 +18,7 @@ def info(
     Example: python -m w2v_jax info vectors.bin
 
     Args:
-        vectors: A vectors file: word2vec binary (.bin) or text (.txt, .vec).
+        vectors: A vectors file: .bin, .txt, .vec, .safetensors or .npz.
         json_: Print one JSON object instead.
     """
     from ..vectors.about import about
@@ -50,7 +52,7 @@ def plot(
     Example: python -m w2v_jax plot vectors.bin --out map.html
 
     Args:
-        source: A vectors file: word2vec binary (.bin) or text (.txt, .vec); or what train --metrics
+        source: A vectors file (.bin, .txt, .vec, .safetensors, .npz); or what train --metrics
             wrote (.jsonl), for the curves of a training.
         out: Where the picture goes: .png or .svg; or .html for a map to explore in a browser.
         words: A map of these words, each with so many of its neighbours as --top says (none).
@@ -63,3 +65,36 @@ def plot(
 
     plot(source, out, words=words, analogies=analogies, neighbors_of=neighbors_of, top=top, method=method)
     print(f"drawn in {out}")
+
+
+def convert(
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IN")],
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")],
+    limit: int | None = None,
+    errors: Literal["strict", "replace", "ignore"] = "strict",
+) -> None:
+    """Write a vectors file in another format; the endings say which.
+
+    Example: python -m w2v_jax convert glove.6B.100d.txt.gz vectors.safetensors --limit 100000
+
+    Args:
+        source: A vectors file: word2vec binary (.bin), word2vec, fastText or GloVe text (.txt, .vec),
+            .safetensors or .npz; plain or compressed, local or a URL.
+        out: Where the vectors go: .bin, .txt, .vec, .safetensors, .npz, or .tsv with its .metadata.tsv, for
+            TensorBoard's projector.
+        limit: Only this many words, the first.
+        errors: What becomes of bytes in a word that are not UTF-8: the file is refused (strict), U+FFFD
+            stands for them (replace), or they are dropped (ignore).
+    """
+    from ..files import check_writable
+    from ..vectors.formats import check_ending
+
+    if out.resolve() == Path(source).resolve():
+        raise InputError(f"{out}: would overwrite another file of this command; choose another name")
+    check_ending(out)
+    check_writable(out)
+    from ..vectors.keyed_vectors import KeyedVectors
+
+    vectors = KeyedVectors.load(source, errors=errors, limit=limit)
+    vectors.save(out)
+    print(f"{len(vectors):,} vectors in {out}")
