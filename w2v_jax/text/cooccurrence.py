@@ -20,6 +20,7 @@ from .corpus import Corpus
 from .counting import COLUMNS, ROW_ENDS, VALUES, write_counts
 
 FORMAT = 1
+FILES = {ROW_ENDS: np.int64, COLUMNS: np.int32, VALUES: np.float32}
 ANEW = "name another, where they will be counted anew"
 
 
@@ -124,12 +125,11 @@ def _check(folder: Path, key: dict[str, Any]) -> None:
 
 
 def _open(folder: Path, vocab_size: int) -> Cooccurrence:
-    files = ((ROW_ENDS, np.int64), (COLUMNS, np.int32), (VALUES, np.float32))
     # A file of no bytes cannot be mapped: no word has another beside it.
     try:
         row_ends, columns, values = (
             np.memmap(folder / name, dtype, mode="r") if (folder / name).stat().st_size else np.empty(0, dtype)
-            for name, dtype in files
+            for name, dtype in FILES.items()
         )
     except (OSError, ValueError) as error:  # not there, or not of whole numbers
         raise InputError(f"{folder}: its counts cannot be read: {error}; {ANEW}") from error
