@@ -13,6 +13,7 @@ from w2v_jax.config import TrainConfig
 from w2v_jax.params import Params
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
+from w2v_jax.training import counts_problem
 from w2v_jax.training.coarse_to_fine import start_from_ppmi
 from w2v_jax.training.counts_problem import loss_and_gradient, make_pass, make_problem, sampled_loss
 
@@ -47,6 +48,18 @@ def test_the_shares_are_of_centers_and_of_outside_words() -> None:
         losses.append(float(ridged))
     norm = sum(float((table**2).sum()) for table in params)
     np.testing.assert_allclose(losses[1] - losses[0], 0.25 * norm / dense.sum(), rtol=1e-3)
+
+
+def test_the_sample_is_of_blocks_that_lie_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve blocks of one row: those of every third, in nats of their own targets."""
+    monkeypatch.setattr(counts_problem, "ROWS", 1)
+    counts = lopsided()
+    params, problem = start_from_ppmi(counts, 5, seed=0), make_problem(counts, ridge=0.0)
+    chosen = np.asarray(problem.blocks.centers)[::3].ravel()
+    assert len(chosen) == 4
+    seen = counts.matrix.toarray()[chosen]
+    log_y_hat = jax.nn.log_softmax(np.asarray(params.center)[chosen] @ np.asarray(params.outside).T, axis=1)
+    np.testing.assert_allclose(sampled_loss(params, problem), -(seen * log_y_hat).sum() / seen.sum(), rtol=1e-5)
 
 
 def test_the_gradient_is_that_of_the_ridged_loss() -> None:
