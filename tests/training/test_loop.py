@@ -23,7 +23,7 @@ from w2v_jax.training.reports import Report, Tally
 from w2v_jax.training.state import init_state
 from w2v_jax.training.step import make_gradients, make_train_step
 from w2v_jax.training.stream import stream
-from w2v_jax.vectors.pictures import principal_axes
+from w2v_jax.vectors.pictures.layout import principal_axes
 
 CONFIG = TrainConfig(dim=16, window=3, epochs=3, sample=0.0, block=64, noise=32, lr=0.05)
 
