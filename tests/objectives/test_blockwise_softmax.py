@@ -112,9 +112,10 @@ def test_bfloat16_is_summed_in_float32() -> None:
 def test_vmap_is_a_loop() -> None:
     batches = [example(12, "float32", scale) for scale in (0.5, 1.0, 2.0)]
     stacked = [jnp.stack(column) for column in zip(*batches, strict=True)]
-    together = jax.vmap(jax.grad(lambda *a: blockwise(5)(*a).sum(), (0, 2)))(*stacked)
+    gradient = jax.grad(lambda *a: blockwise(5)(*a).sum(), (0, 2))
+    together, alone_of = jax.vmap(gradient)(*stacked), jax.jit(gradient)
     for i, arguments in enumerate(batches):
-        alone = jax.grad(lambda *a: blockwise(5)(*a).sum(), (0, 2))(*arguments)
+        alone = alone_of(*arguments)
         chex.assert_trees_all_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), alone, rtol=1e-5, atol=1e-6)
 
 
@@ -124,10 +125,15 @@ def test_optax_minimizes_it_as_it_is() -> None:
     state = optimizer.init(params)
     mean = lambda p: blockwise(5)(p[0], indices, p[1], weights).mean()
     first = mean(params)
-    for _ in range(30):
-        with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer's power
-            updates, state = optimizer.update(jax.grad(mean)(params), state)
-        params = optax.apply_updates(params, updates)
+
+    @jax.jit
+    def step(params: Any, state: Any) -> Any:
+        updates, state = optimizer.update(jax.grad(mean)(params), state)
+        return optax.apply_updates(params, updates), state
+
+    with jax.numpy_dtype_promotion("standard"):  # Adam raises a float to an integer's power
+        for _ in range(30):
+            params, state = step(params, state)
     assert mean(params) < 0.7 * first
 
 
