@@ -35,7 +35,9 @@ class CosMul(Gensim):
         return self.most_similar_cosmul(positive, negative, topn)  # which has no restrict_vocab
 
 
-def same(ours: KeyedVectors, theirs: Gensim, path: Path, top: int, wrong: bool, method: str = "3cosadd") -> float:
+def asserted_score(
+    ours: KeyedVectors, theirs: Gensim, path: Path, top: int, wrong: bool, method: str = "3cosadd"
+) -> float:
     score, sections = theirs.evaluate_word_analogies(str(path), restrict_vocab=top, dummy4unknown=wrong)
     got = evaluate_analogies(ours, path, top=top, unknown="wrong" if wrong else "skip", method=method)
     assert [section.name for section in got[:-1]] == [section["section"] for section in sections[:-1]]
@@ -48,7 +50,7 @@ def same(ours: KeyedVectors, theirs: Gensim, path: Path, top: int, wrong: bool, 
 @pytest.mark.parametrize("wrong", [False, True])
 @pytest.mark.parametrize("top", [300_000, 100])
 def test_the_numbers_are_gensims(top: int, wrong: bool, cased: Both, questions: Path) -> None:
-    assert 0.1 < same(*cased, questions, top, wrong) < 0.95  # so that it means something
+    assert 0.1 < asserted_score(*cased, questions, top, wrong) < 0.95  # so that it means something
 
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated `init_sims`")
@@ -58,12 +60,12 @@ def test_3cosmul_is_gensims(top: int, wrong: bool, cased: Both, questions: Path)
     ours, gensims = cased
     theirs = CosMul(12)
     theirs.add_vectors(gensims.index_to_key[:top], gensims.vectors[:top])
-    score = same(ours, theirs, questions, top, wrong, "3cosmul")
+    score = asserted_score(ours, theirs, questions, top, wrong, "3cosmul")
     assert score != gensims.evaluate_word_analogies(str(questions), restrict_vocab=top, dummy4unknown=wrong)[0]
 
 
 def test_the_numbers_are_gensims_on_real_questions(fasttexts: Both, data: Path) -> None:
-    same(*fasttexts, data / "eval" / "analogy" / "questions-words.txt", 300_000, False)
+    asserted_score(*fasttexts, data / "eval" / "analogy" / "questions-words.txt", 300_000, False)
 
 
 def test_words_in_other_letters_are_passed_over(tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_where_all_candidates_are_passed_over_the_last_counts(tmp_path: Path) ->
     theirs = Gensim(3)
     theirs.add_vectors(words, near)
     (tmp_path / "questions.txt").write_text(": a\nman woman king woman\nman woman king king\nman woman king KING\n")
-    assert same(KeyedVectors(words, near), theirs, tmp_path / "questions.txt", 300_000, False) == 2 / 3
+    assert asserted_score(KeyedVectors(words, near), theirs, tmp_path / "questions.txt", 300_000, False) == 2 / 3
 
 
 def test_the_mean_stands_for_unknown_words(tmp_path: Path) -> None:

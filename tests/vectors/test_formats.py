@@ -302,7 +302,7 @@ def test_a_file_cut_anywhere_is_refused(ending: str, tmp_path: Path) -> None:
             load(path)
 
 
-def read_or_refused(path: Path, content: bytes) -> None:
+def assert_read_or_refused(path: Path, content: bytes) -> None:
     """Whatever the bytes, vectors or one line."""
     path.write_bytes(content)
     message = ""
@@ -329,8 +329,8 @@ def test_damaged_bytes_crash_no_reader(
     for place, value in flips:
         content[place % len(content)] = value
     path = tmp_path_factory.getbasetemp() / f"damaged{ending}"
-    read_or_refused(path, bytes(content))
-    read_or_refused(path, bytes(content[: cut % len(content)]) + extra)
+    assert_read_or_refused(path, bytes(content))
+    assert_read_or_refused(path, bytes(content[: cut % len(content)]) + extra)
 
 
 @settings(max_examples=100, deadline=None)
@@ -342,7 +342,7 @@ def test_damaged_bytes_crash_no_reader(
 @example(content=b"a 1 2\n\n")
 def test_no_bytes_crash_a_reader(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     for ending in SMALL:
-        read_or_refused(tmp_path_factory.getbasetemp() / f"fuzz{ending}", content)
+        assert_read_or_refused(tmp_path_factory.getbasetemp() / f"fuzz{ending}", content)
 
 
 ANY_WORD = st.text(st.characters(codec="utf-8"), max_size=8)

@@ -1,6 +1,7 @@
 """Queries, with gensim as the witness."""
 
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors as Gensim
@@ -16,7 +17,7 @@ Both = tuple[KeyedVectors, Gensim]
 A_VECTOR = np.arange(20, dtype=np.float32) / 10 - 1
 
 
-def same(got: list[tuple[str, float]], expected: list[tuple[str, float]]) -> None:
+def assert_same(got: list[tuple[str, float]], expected: list[tuple[str, float]]) -> None:
     assert [word for word, _ in got] == [word for word, _ in expected]
     np.testing.assert_allclose([c for _, c in got], [c for _, c in expected], rtol=1e-5, atol=1e-6)
 
@@ -38,7 +39,7 @@ def same(got: list[tuple[str, float]], expected: list[tuple[str, float]]) -> Non
 )
 def test_most_similar_is_gensims(positive: list[str], negative: list[str], plain: Both) -> None:
     ours, theirs = plain
-    same(
+    assert_same(
         ours.most_similar(positive, negative, topn=7),
         theirs.most_similar(positive, negative if isinstance(negative, str) else list(negative), topn=7),
     )
@@ -51,7 +52,7 @@ def test_most_similar_is_gensims(positive: list[str], negative: list[str], plain
 def test_3cosmul_is_gensims(positive: list[str], negative: list[str], plain: Both) -> None:
     ours, theirs = plain
     expected = theirs.most_similar_cosmul(positive, list(negative), topn=7)
-    same(ours.most_similar(positive, negative, topn=7, method="3cosmul"), expected)
+    assert_same(ours.most_similar(positive, negative, topn=7, method="3cosmul"), expected)
     if negative:
         assert expected != ours.most_similar(positive, negative, topn=7)
 
@@ -67,7 +68,7 @@ def test_answers_among_some(plain: Both) -> None:
         (["w0"], {"w0"}), (~mask | mask, {word for word, _ in every}),
     ):  # fmt: skip
         expected = [(word, cosine) for word, cosine in every if word in kept][:150]
-        same(ours.most_similar(["w1", "w2"], ["w7"], topn=150, among=among), expected[:150])
+        assert_same(ours.most_similar(["w1", "w2"], ["w7"], topn=150, among=among), expected[:150])
 
 
 def test_many_queries_are_as_each_alone(plain: Both) -> None:
@@ -147,7 +148,7 @@ def trained(scale: float) -> tuple[KeyedVectors, Word2Vec]:
 
 def test_outside_words_are_predicted_as_gensim_does() -> None:
     ours, theirs = trained(1)
-    same(ours.predict_outside("w3", 5), theirs.predict_output_word(["w3"], 5))
+    assert_same(ours.predict_outside("w3", 5), theirs.predict_output_word(["w3"], 5))
     assert sum(p for _, p in ours.predict_outside("w3", 99)) == pytest.approx(1)
     np.testing.assert_array_equal(ours.outside["w3"], theirs.syn1neg[theirs.wv.key_to_index["w3"]])
 
@@ -168,3 +169,19 @@ def test_no_outside_words_without_their_table(plain: Both) -> None:
         plain[0].predict_outside("w1")
     with pytest.raises(InputError, match="there is no outside table here"):
         _ = plain[0].outside
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_vectors_of_half_precision_are_asked_in_single(dtype: type, plain: Both) -> None:
+    half = KeyedVectors(plain[0].words, plain[0].vectors.astype(dtype))
+    single = KeyedVectors(half.words, half.vectors.astype(np.float32))
+    assert half.unit.dtype == np.float32
+    for ask in (
+        lambda some: some.most_similar(["w1", "w2"], ["w7"]),
+        lambda some: some.most_similar(["w1", "w2"], ["w7"], method="3cosmul"),
+        lambda some: some.distances("w1").tolist(),
+        lambda some: (some.rank("w1", "w2"), some.doesnt_match(["w1", "w2", "w3"])),
+        lambda some: some.mean_vector(["w1", "w2"]).tolist(),
+    ):
+        assert ask(half) == ask(single)
+    assert half.n_similarity(["w1", "w2"], ["w3"]) == pytest.approx(single.n_similarity(["w1", "w2"], ["w3"]), abs=0.01)

@@ -24,7 +24,7 @@ def pairs(tmp_path: Path) -> Path:
     return path
 
 
-def same(ours: KeyedVectors, theirs: Gensim, path: Path, top: int, wrong: bool) -> None:
+def assert_same(ours: KeyedVectors, theirs: Gensim, path: Path, top: int, wrong: bool) -> None:
     pearson, spearman, oov = theirs.evaluate_word_pairs(str(path), restrict_vocab=top, dummy4unknown=wrong)
     result = evaluate_similarity(ours, path, top=top, unknown="wrong" if wrong else "skip")
     assert result.spearman == pytest.approx(spearman.statistic, abs=1e-14)
@@ -36,13 +36,13 @@ def same(ours: KeyedVectors, theirs: Gensim, path: Path, top: int, wrong: bool) 
 @pytest.mark.parametrize("wrong", [False, True])
 @pytest.mark.parametrize("top", [300_000, 100])
 def test_the_numbers_are_gensims(top: int, wrong: bool, cased: Both, pairs: Path) -> None:
-    same(*cased, pairs, top, wrong)
+    assert_same(*cased, pairs, top, wrong)
 
 
 @pytest.mark.parametrize("wrong", [False, True])
 def test_the_numbers_are_gensims_on_real_sets(wrong: bool, fasttexts: Both, data: Path) -> None:
     for name in ("EN-WS-353-ALL", "EN-SIMLEX-999", "EN-MEN-TR-3k"):
-        same(*fasttexts, data / "eval" / "similarity" / f"{name}.txt", 300_000, wrong)
+        assert_same(*fasttexts, data / "eval" / "similarity" / f"{name}.txt", 300_000, wrong)
 
 
 def test_the_mean_stands_for_unknown_words(tmp_path: Path) -> None:

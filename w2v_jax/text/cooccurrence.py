@@ -16,7 +16,7 @@ from scipy import sparse
 from ..cache import digest, made, making, whole
 from ..config import CountsConfig, TrainConfig
 from ..errors import InputError
-from .corpus import Corpus
+from .corpus import Corpus, rises_to
 from .counting import COLUMNS, ROW_ENDS, VALUES, write_counts
 
 FORMAT = 1
@@ -86,14 +86,11 @@ class Cooccurrence:
 
     def _fits(self, vocab_size: int) -> bool:
         """Whether the files are of one matrix of so many words; who wrote them may have had anything in mind."""
-        steps = np.diff(np.append(0, self.row_ends))
-        total = int(self.row_ends[-1]) if len(self) else 0
-        return (
-            len(self) == vocab_size
-            and bool((steps >= 0).all())
-            and len(self.columns) == len(self.values) == total
-            and bool(((self.columns >= 0) & (self.columns < vocab_size)).all())
-            and bool((np.isfinite(self.values) & (self.values > 0)).all())
+        columns, values = self.columns, self.values
+        if not len(self) == vocab_size > 0 or len(columns) != len(values) or not rises_to(len(values), self.row_ends):
+            return False
+        return not len(values) or bool(  # no array as long as the counts is made; what is not a number is the min
+            0 <= columns.min() <= columns.max() < vocab_size and 0 < values.min() <= values.max() < np.inf
         )
 
     @property

@@ -126,15 +126,19 @@ def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
 
 def _fits(corpus: Corpus) -> bool:
     """Whether the files are of one corpus; who wrote them, and their checksums, may have had anything in mind."""
-    words, ends = corpus.vocabulary.words, corpus.line_ends
+    words, ids = corpus.vocabulary.words, corpus.ids
     return (
         len(words) == len(corpus.vocabulary.counts) > 0
         and all(isinstance(word, str) for word in words)
         and bool((corpus.vocabulary.counts > 0).all())
-        and bool(((corpus.ids >= 0) & (corpus.ids < len(words))).all())
-        and bool((np.diff(np.append(0, ends)) >= 0).all())
-        and int(ends[-1]) == len(corpus.ids)
+        and 0 <= ids.min() <= ids.max() < len(words)
+        and rises_to(len(ids), corpus.line_ends)
     )
+
+
+def rises_to(end: int, ends: Integer[np.ndarray, " n"]) -> bool:
+    """Whether each is 0 or more, none less than the one before, and the last is `end`."""
+    return bool(ends[0] >= 0 and ends[-1] == end and (ends[1:] >= ends[:-1]).all())
 
 
 def _map(file: Any, dtype: type[np.integer[Any]]) -> Integer[np.ndarray, " n"]:

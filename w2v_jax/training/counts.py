@@ -20,10 +20,10 @@ from ..text.corpus import Corpus
 from ..vectors.keyed_vectors import KeyedVectors
 from .coarse_to_fine import coarse_to_fine
 from .counts_problem import losses, make_pass, newton_for
-from .evaluate_every import vectors_of
 from .ppmi_svd import ppmi_svd
 from .reports import Callback, Report
 from .rows import RowSparse
+from .vectors_of import vectors_of
 
 TABLES = 60  # of V·D numbers: what a pass, shared_newton's state and its trials hold at once
 
@@ -107,9 +107,10 @@ def _check_that_it_fits(vocab_size: int, entries: int, dim: int) -> None:
     """Raise now what the system would otherwise do to the process after minutes of work."""
     needed = 4 * TABLES * vocab_size * dim + 12 * entries
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    there = limit or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
+    if not limit and hasattr(os, "sysconf"):  # Windows has no such question
+        limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if limit and needed > limit:
         raise InputError(
             f"{vocab_size:,} words of {dim} numbers take about {needed / 1e9:.0f} GB to train on counts, and there are "
-            f"{there / 1e9:.0f} in all; give fewer words (--max-vocab) or numbers (--dim)"
+            f"{limit / 1e9:.0f} in all; give fewer words (--max-vocab) or numbers (--dim)"
         )

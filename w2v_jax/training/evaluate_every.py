@@ -5,15 +5,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..config import Objective
 from ..errors import InputError
 from ..params import Params
 from ..text.vocabulary import Vocabulary
-from ..vectors.balanced import as_vectors, balanced
 from ..vectors.keyed_vectors import KeyedVectors
 from .reports import Report
+from .vectors_of import vectors_of
 
 
 class EvaluateEvery:
@@ -70,11 +69,3 @@ class EvaluateEvery:
         if score > self.best_score:
             self.best, self.best_score, self.worse = found, score, 0
         return self.patience is not None and self.worse >= self.patience
-
-
-def vectors_of(params: Params, vocabulary: Vocabulary, objective: Objective) -> KeyedVectors:
-    """The vectors that tables trained with an objective stand for."""
-    if objective == "softmax-counts":
-        params = balanced(params, vocabulary.counts)
-        return KeyedVectors(vocabulary.words, as_vectors(params, vocabulary.counts), vocabulary.counts, params)
-    return KeyedVectors(vocabulary.words, np.asarray(params.center), vocabulary.counts, params)

@@ -19,13 +19,13 @@ from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
-from .evaluate_every import vectors_of
 from .reports import Callback, Reports, Tally
 from .rows import RowSparse
 from .sgd import bounded_sgd
 from .state import TrainState, init_state
 from .step import Metrics, make_gradients, make_train_step
 from .stream import expected_steps, stream
+from .vectors_of import vectors_of
 
 COUNTED = ("softmax-counts", "ppmi-svd")  # objectives that learn from counts
 DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon

@@ -101,7 +101,7 @@ class KeyedVectors:
         """The vectors at length 1, on the device; a zero vector stays zero."""
         return normalize(jnp.asarray(self.vectors))
 
-    @property
+    @functools.cached_property
     def outside(self) -> "KeyedVectors":
         """The outside vectors, to ask the same questions of.
 
@@ -211,7 +211,7 @@ class KeyedVectors:
     def _tables(self) -> Params:
         if self.params is None:
             raise InputError(
-                "there is no outside table here; ask vectors that were trained here, before they are saved"
+                "there is no outside table here; ask vectors just trained, or saved as .safetensors or .npz"
             )
         return self.params
 

@@ -143,7 +143,8 @@ def closer_rows(unit: Float[Array, "V D"], row: Int[Array, ""], than: Int[Array,
 
 
 def normalize(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
-    """The vectors at length 1; a zero vector stays zero."""
+    """The vectors at length 1, in float32 or better; a zero vector stays zero."""
+    vectors = vectors if vectors.dtype == jnp.float64 else vectors.astype(jnp.float32)
     length = jnp.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / jnp.where(length > 0, length, 1)
 

@@ -95,6 +95,7 @@ def test_a_word_in_two_neighbourhoods_is_in_the_first(vectors: KeyedVectors) -> 
 
 def test_mathematics_in_a_title(hostile: KeyedVectors, tmp_path: Path) -> None:
     draw_neighborhood(hostile, "$x^$", tmp_path / "near.png")
+    assert (tmp_path / "near.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_word_without_neighbours(tmp_path: Path) -> None:
