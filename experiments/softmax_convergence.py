@@ -69,7 +69,7 @@ def picture(rows: list[Row], unigram: float, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(12.5, 4.5), sharey=True, layout="constrained")
     for name, start in dict.fromkeys((row["optimizer"], row["start"]) for row in rows):
         mine = [row for row in rows if (row["optimizer"], row["start"]) == (name, start)]
         for axis, along in zip(axes, ("pass", "seconds"), strict=True):
@@ -82,7 +82,7 @@ def picture(rows: list[Row], unigram: float, path: Path) -> None:
     axes[0].annotate(
         "frequencies of words alone", (0.98, unigram), xycoords=("axes fraction", "data"), ha="right", va="bottom"
     )
-    axes[1].legend(frameon=False, fontsize=8)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
     with writing(path) as file:
         figure.savefig(file, format="png", dpi=150)
 
