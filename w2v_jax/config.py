@@ -93,6 +93,57 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MeshConfig:
+    """Which devices train, and how the tables are shared out over them.
+
+    Raises:
+      InputError: a field is out of its range.
+    """
+
+    devices: int | None = None
+    """Devices that share a block's tiles; by default one, or, where several processes train together, all."""
+    vocabulary_shards: int = 1
+    """Parts that both tables are split into, for a vocabulary that one device cannot hold; it divides the devices."""
+
+    def __post_init__(self) -> None:
+        if self.devices is not None:
+            _check("devices", self.devices, _is_int(self.devices, 1, 2**31), "an integer, at least 1")
+        shards = self.vocabulary_shards
+        _check("vocabulary_shards", shards, _is_int(shards, 1, 2**31), "an integer, at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class ProcessConfig:
+    """Which processes train together; the same command starts each of them, but for its number.
+
+    Raises:
+      InputError: a field is out of its range, or one of three is missing.
+    """
+
+    coordinator: str | None = None
+    """host:port at which process 0 is to be met."""
+    processes: int | None = None
+    """How many processes there are."""
+    process: int | None = None
+    """The number of this one, from 0."""
+    cluster: bool = False
+    """Let JAX find out all three from the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU)."""
+    patience: int = 100
+    """Seconds to wait for a process to come, and until one that is no longer heard of is given up."""
+
+    def __post_init__(self) -> None:
+        _check("patience", self.patience, _is_int(self.patience, 1, 2**31), "an integer, at least 1")
+        given = [part is not None for part in (self.coordinator, self.processes, self.process)]
+        if any(given) and (self.cluster or not all(given)):
+            raise InputError("processes that train together need --coordinator, --processes and --process, all three; "
+                             "or --cluster alone")  # fmt: skip
+        if all(given):
+            _check("processes", self.processes, _is_int(self.processes, 1, 2**31), "an integer, at least 1")
+            fits = _is_int(self.process, 0, self.processes or 1)
+            _check("process", self.process, fits, f"an integer from 0 to {(self.processes or 1) - 1}")
+
+
+@dataclasses.dataclass(frozen=True)
 class CountsConfig:
     """How co-occurrences are counted, for the objectives that learn from counts.
 

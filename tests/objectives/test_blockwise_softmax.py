@@ -182,8 +182,8 @@ def test_rows_counted_twice_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = jax.nn.logsumexp(centers @ outside.T, axis=1)
     np.testing.assert_allclose(log_normalizers(centers, outside, block_size=5), expected, rtol=1e-6)
 
-    def unmasked(i: Any, h: Any, candidates: Any, size: int) -> Any:
-        start, _ = right(i, h, candidates, size)
+    def unmasked(i: Any, h: Any, candidates: Any, size: int, words: Any) -> Any:
+        start, _ = right(i, h, candidates, size, words)
         return start, jax.lax.dynamic_slice_in_dim(candidates, start, size) @ h.T
 
     monkeypatch.setattr(blockwise_softmax, "_block", unmasked)

@@ -54,8 +54,12 @@ def blockwise_softmax_loss(
     return _loss(min(block_size, outside_vectors.shape[0]), center_vectors, indices, outside_vectors, weights)
 
 
-def log_normalizers(h: Float[Array, "B D"], candidates: Float[Array, "V D"], *, block_size: int) -> Float[Array, " B"]:
+def log_normalizers(
+    h: Float[Array, "B D"], candidates: Float[Array, "V D"], *, block_size: int, words: Int[Array, ""] | None = None
+) -> Float[Array, " B"]:
     """log Σ_w exp(candidate_w·h) for each h: (max, sum) pairs of blocks, joined as they come.
+
+    With `words`, only so many of the candidates are words, the first; of none the sum is 0.
 
     >>> import jax.numpy as jnp
     >>> round(float(log_normalizers(jnp.ones((1, 2)), jnp.zeros((4, 2)), block_size=3)[0]), 4)  # log 4
@@ -65,13 +69,13 @@ def log_normalizers(h: Float[Array, "B D"], candidates: Float[Array, "V D"], *, 
 
     def join(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
         largest, total = so_far
-        _, scores = _block(i, h, candidates, block_size)
+        _, scores = _block(i, h, candidates, block_size, words)
         new = jnp.maximum(largest, scores.max(0))
         return new, total * jnp.exp(largest - new) + jnp.exp(scores - new[None]).sum(0)
 
     dtype = _accumulator(h, candidates)
     nothing = jnp.full(h.shape[0], -jnp.inf, dtype), jnp.zeros(h.shape[0], dtype)
-    largest, total = jax.lax.fori_loop(0, _blocks(candidates, block_size), join, nothing)
+    largest, total = jax.lax.fori_loop(0, _blocks(candidates, block_size, words), join, nothing)
     return largest + jnp.log(total)
 
 
@@ -83,6 +87,7 @@ def expectations(
     of_h: Float[Array, "B F"],
     *,
     block_size: int,
+    words: Int[Array, ""] | None = None,
 ) -> tuple[Float[Array, "B E"], Float[Array, "V F"]]:
     """(ŷ · of_candidates, ŷᵀ · of_h) with ŷ [B, V] made block by block.
 
@@ -95,7 +100,7 @@ def expectations(
 
     def add(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
         at_h, at_candidates = so_far
-        start, scores = _block(i, h, candidates, block_size)
+        start, scores = _block(i, h, candidates, block_size, words)
         y_hat = jnp.exp(scores - log_normalizer[None])
         block = jax.lax.dynamic_slice_in_dim(of_candidates, start, block_size).astype(dtype)
         at_h = at_h + jnp.matmul(block.T, y_hat, precision=highest)
@@ -107,7 +112,7 @@ def expectations(
         jnp.zeros((of_candidates.shape[1], h.shape[0]), dtype),
         jnp.zeros((candidates.shape[0], of_h.shape[1]), dtype),
     )
-    at_h, at_candidates = jax.lax.fori_loop(0, _blocks(candidates, block_size), add, nothing)
+    at_h, at_candidates = jax.lax.fori_loop(0, _blocks(candidates, block_size, words), add, nothing)
     return at_h.T, at_candidates
 
 
@@ -142,7 +147,7 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 
 def _block(
-    i: Array, h: Float[Array, "B D"], candidates: Float[Array, "V D"], size: int
+    i: Array, h: Float[Array, "B D"], candidates: Float[Array, "V D"], size: int, words: Int[Array, ""] | None
 ) -> tuple[Int[Array, ""], Float[Array, "size B"]]:
     """Where block i starts, and its scores.
 
@@ -150,7 +155,8 @@ def _block(
     for the rows that the one before has had. Nothing is padded, and so no copy of the table is made.
     """
     start = jnp.minimum(i * size, candidates.shape[0] - size)
-    fresh = start + jnp.arange(size, dtype=start.dtype) >= i * size
+    row = start + jnp.arange(size, dtype=start.dtype)
+    fresh = row >= i * size if words is None else (row >= i * size) & (row < words)
     dtype = _accumulator(h, candidates)
     scores = jnp.matmul(
         jax.lax.dynamic_slice_in_dim(candidates, start, size), h.T,
@@ -164,8 +170,8 @@ def _scores_of(h: Float[Array, "B D"], indices: Int[Array, "B C"], candidates: F
     return (h.astype(dtype)[:, None] * candidates[indices].astype(dtype)).sum(-1)
 
 
-def _blocks(candidates: Float[Array, "V D"], size: int) -> int:
-    return -(-candidates.shape[0] // size)
+def _blocks(candidates: Float[Array, "V D"], size: int, words: Int[Array, ""] | None = None) -> Any:
+    return -(-(candidates.shape[0] if words is None else words) // size)
 
 
 def _accumulator(h: Array, candidates: Array) -> jnp.dtype:

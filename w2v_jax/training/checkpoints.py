@@ -20,12 +20,14 @@ from types import FrameType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 from ..config import TILE, CheckpointConfig, TrainConfig
 from ..errors import InputError, Stopped
 from ..text.corpus import Corpus
+from .processes import exchange
 from .state import TrainState
 from .stream import CHUNK, STRETCH
 
@@ -43,7 +45,8 @@ def identity(corpus: Corpus, config: TrainConfig, state: TrainState) -> dict[str
         "format": [TILE, CHUNK, STRETCH],
         **dataclasses.asdict(config),
         "vocabulary": _sha256("\n".join(vocabulary.words).encode(), vocabulary.counts),
-        "corpus": _sha256(corpus.ids, corpus.line_ends),
+        "corpus": _sha256(*exchange(_sha256(corpus.ids, corpus.line_ends).encode())),
+        "table rows": len(state.params.center),
         "optimizer": str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", state.opt_state)),
     }
 
@@ -102,14 +105,16 @@ class Checkpoints:
             differences = (_difference(name, theirs.get(name), mine) for name, mine in self.identity.items())
             if said := "; ".join(filter(None, differences)):
                 raise InputError(f"{at}: is of another training: {said}")
-            target = jax.tree.map(np.asarray, fresh)
+            target = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), fresh
+            )
             saved = self.orbax.restore(self.latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
         except InputError:
             raise
         except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
             raise InputError(f"{at}: cannot be read, delete it to resume from the one before: {error}") from error
         self._say(f"resumed from step {self.latest:,}")
-        return jax.device_put(saved.state), self.latest, words
+        return saved.state, self.latest, words
 
     def save_if_due(self, state: TrainState, step: int, words: int) -> None:
         """Save where an interval has ended, or a signal has come.
@@ -129,7 +134,7 @@ class Checkpoints:
         if self.latest == step:
             return
         # A copy, because the next step takes the state's buffers while Orbax is still writing.
-        copy = jax.tree.map(lambda leaf: np.array(leaf), state)
+        copy = jax.tree.map(jnp.copy, state)
         about = {"training": self.identity, "words": words}
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), about=ocp.args.JsonSave(about))
         with self._writing():
@@ -137,7 +142,7 @@ class Checkpoints:
         self.latest = step
 
     def _say(self, found: str) -> None:
-        if self.resume:
+        if self.resume and jax.process_index() == 0:
             print(f"{self.folder}: {found}", file=sys.stderr)
 
     @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The training loop: plain Python outside, compiled scans inside, and neither waiting for the other."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
-from ..config import TILE, CheckpointConfig, CountsConfig, TrainConfig
+from ..config import TILE, CheckpointConfig, CountsConfig, MeshConfig, TrainConfig
 from ..errors import InputError
 from ..params import Params
 from ..text.corpus import Corpus
@@ -19,6 +21,8 @@ from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
+from .mesh import make_mesh, over_devices, put, tiles_on
+from .processes import everyones_number, or_a_line
 from .reports import Callback, Reports, Tally
 from .rows import RowSparse
 from .sgd import bounded_sgd
@@ -39,6 +43,7 @@ def train(
     callbacks: Iterable[Callback] = (),
     checkpoints: CheckpointConfig | None = None,
     counts: CountsConfig | None = None,
+    mesh: MeshConfig | None = None,
 ) -> KeyedVectors:
     """Train word vectors on a corpus; the trained tables are the result's `.params`.
 
@@ -48,6 +53,8 @@ def train(
       callbacks: each is called about twice a second, and where an epoch ends, or a pass over the counts; one
         that returns True ends the training.
       counts: how co-occurrences are counted, for the objectives that learn from counts.
+      mesh: which devices train; where `jax.distributed.initialize` was called, all processes do, each on a corpus
+        of its own, encoded with the vocabulary of all.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
 
@@ -63,13 +70,15 @@ def train(
     (4, 8)
     """
     config = config or TrainConfig()
-    vocabulary, words_an_epoch = corpus.vocabulary, len(corpus.ids)
+    vocabulary = corpus.vocabulary
     _check_that_there_is_text(corpus, config)
-    _check_that_options_fit(config, checkpoints, counts)
+    devices = make_mesh(mesh or MeshConfig())
+    _check_that_options_fit(config, checkpoints, counts, devices)
     if config.objective in COUNTED:
         return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
-    state = init_state(config, vocabulary, optimizer)
+    state = init_state(config, vocabulary, optimizer, devices)
+    words_an_epoch = sum(everyones_number(len(corpus.ids)))
 
     with contextlib.ExitStack() as stack:
         saved, step, words = None, 0, 0
@@ -77,16 +86,19 @@ def train(
             saved = stack.enter_context(Checkpoints(checkpoints, identity(corpus, config, state)))
             state, step, words = saved.restore(state)
         began = time.perf_counter()
-        run = _compile(make_train_step(config, vocabulary, optimizer), state, config)
+        run = _compile(make_train_step(config, vocabulary, optimizer, devices), state, config, devices)
         compile_seconds = time.perf_counter() - began
         total = config.epochs * words_an_epoch
-        bar: tqdm[Any] = tqdm(total=total, initial=words, unit="words", unit_scale=True, disable=None)
+        silent = None if jax.process_index() == 0 else True
+        bar: tqdm[Any] = tqdm(total=total, initial=words, unit="words", unit_scale=True, disable=silent)
+        held_out_loss = make_held_out_loss(corpus, config, devices) if config.held_out else None
         reports = Reports(
-            stack.enter_context(bar), callbacks, make_held_out_loss(corpus, config) if config.held_out else None,
+            stack.enter_context(bar), callbacks, held_out_loss,
             words_an_epoch=words_an_epoch, step=step, read_before=words, compile_seconds=compile_seconds,
         )  # fmt: skip
-        for some in stream(corpus, config, blocks=DISPATCH, start=step):
-            state, metrics = run(state, jax.device_put(some.blocks))
+        stack.enter_context(or_a_line())
+        for some in stream(corpus, _of_this_process(config), blocks=DISPATCH, start=step, everyones=everyones_number):
+            state, metrics = run(state, put(some.blocks, devices))
             step, words = step + some.filled, some.words
             if saved:
                 saved.save_if_due(state, step, words)
@@ -107,19 +119,24 @@ def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
     return bounded_sgd(optax.linear_schedule(config.lr, config.lr * 1e-4, expected_steps(corpus, config)))
 
 
-def make_held_out_loss(corpus: Corpus, config: TrainConfig) -> Callable[[Params], float | None]:
+def make_held_out_loss(
+    corpus: Corpus, config: TrainConfig, mesh: Mesh | None = None
+) -> Callable[[Params], float | None]:
     """The mean loss per target of the held-out text, with the same windows and noise at every call."""
     gradients = make_gradients(config, corpus.vocabulary)
 
+    def step(state: TrainState, block: Block) -> tuple[TrainState, Metrics]:
+        return state._replace(step=state.step + 1), gradients(state.params, block, state.step)[0]
+
     @jax.jit
     def metrics_of(params: Params, blocks: Block, first: Int[Array, ""]) -> Metrics:
-        steps = first + jnp.arange(DISPATCH, dtype=jnp.int32)
-        return jax.lax.map(lambda block_step: gradients(params, *block_step)[0], (blocks, steps))
+        return jax.lax.scan(over_devices(step, mesh), TrainState(params, (), first), blocks)[1]
 
     def held_out_loss(params: Params) -> float | None:
         tally = Tally()
-        for i, some in enumerate(stream(corpus, config, blocks=DISPATCH, held_out=True)):
-            tally = tally.add(jax.device_get(metrics_of(params, some.blocks, jnp.int32(i * DISPATCH))))
+        aside = stream(corpus, _of_this_process(config), blocks=DISPATCH, held_out=True, everyones=everyones_number)
+        for i, some in enumerate(aside):
+            tally = tally.add(jax.device_get(metrics_of(params, put(some.blocks, mesh), jnp.int32(i * DISPATCH))))
         return tally.mean if tally.targets else None
 
     return held_out_loss
@@ -134,9 +151,19 @@ def _check_that_there_is_text(corpus: Corpus, config: TrainConfig) -> None:
             raise InputError(f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {what}")
 
 
+def _of_this_process(config: TrainConfig) -> TrainConfig:
+    """The share of every block that this process fills from its own text."""
+    return dataclasses.replace(config, block=config.block // jax.process_count())
+
+
 def _check_that_options_fit(
-    config: TrainConfig, checkpoints: CheckpointConfig | None, counts: CountsConfig | None
+    config: TrainConfig, checkpoints: CheckpointConfig | None, counts: CountsConfig | None, mesh: Mesh | None
 ) -> None:
+    if mesh and config.objective not in ("negative-sampling", "softmax"):
+        raise InputError(f"{config.objective} trains on one device; over {mesh.size}, negative-sampling and softmax do")
+    if mesh and config.block % (TILE * mesh.size):
+        raise InputError(f"a block of {config.block} tokens cannot be shared out over {mesh.size} devices; "
+                         f"give a multiple of {TILE * mesh.size} (--block)")  # fmt: skip
     if config.objective not in COUNTED:
         if counts not in (None, CountsConfig()):
             raise InputError(f"{config.objective} reads the text itself; the options of counts "
@@ -147,9 +174,9 @@ def _check_that_options_fit(
                          "it holds no text out and writes no checkpoints")  # fmt: skip
 
 
-def _compile(step: Any, state: TrainState, config: TrainConfig) -> Any:
+def _compile(step: Any, state: TrainState, config: TrainConfig, mesh: Mesh | None) -> Any:
     """(state, blocks [M, ...]) → (state, metrics [M]), compiled before the clock starts."""
     shape = (DISPATCH, config.block // TILE, TILE + 2 * config.window)
-    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32)
+    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=tiles_on(mesh) if mesh else None)
     scan = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
     return scan.lower(state, Block(tokens, tokens)).compile()

@@ -15,6 +15,9 @@ from jaxtyping import Array, Float, Int
 
 from ..errors import InputError
 from ..params import Params
+from .mesh import here
+
+NO_ROW = 2**31 - 1  # an id
 
 
 class Rows(NamedTuple):
@@ -84,7 +87,7 @@ def row_sparse(optimizer: optax.GradientTransformation) -> RowSparse:
         values = Params(*(rows.values for rows in updates))
         new_values, new_rows = optimizer.update(values, state_rows, params_rows)
         new_state = jax.tree.map(
-            lambda ids, leaf, rows: rows if ids is None else leaf.at[ids].set(rows, mode="drop"),
+            lambda ids, leaf, rows: rows if ids is None else leaf.at[here(ids, len(leaf))].set(rows, mode="drop"),
             follows, state, new_rows, is_leaf=_is_none,
         )  # fmt: skip
         moved = (rows._replace(values=new) for rows, new in zip(updates, new_values, strict=True))
@@ -96,14 +99,14 @@ def row_sparse(optimizer: optax.GradientTransformation) -> RowSparse:
 def apply_rows(params: Params, updates: ParamRows) -> Params:
     """Add each of the rows to its table: `optax.apply_updates` for the updates of `row_sparse`."""
     return Params(*(
-        table.at[rows.ids].add(rows.values.astype(table.dtype), mode="drop")
+        table.at[here(rows.ids, len(table))].add(rows.values.astype(table.dtype), mode="drop")
         for table, rows in zip(params, updates, strict=True)
     ))  # fmt: skip
 
 
-def take(table: Float[Array, "V D"], ids: Int[Array, "*n"]) -> Float[Array, "*n D"]:
-    """The rows `ids` of a table; an id that stands for no row gives some row."""
-    return table.at[ids].get(mode="clip")
+def take(table: Float[Array, "V D"], ids: Int[Array, " N"]) -> Float[Array, "N D"]:
+    """The rows `ids` of a table; an id that stands for no row here gives some row."""
+    return table.at[here(ids, len(table))].get(mode="clip")
 
 
 def sum_duplicates(rows: Rows) -> Rows:
@@ -119,8 +122,7 @@ def sum_duplicates(rows: Rows) -> Rows:
     ids = rows.ids[order]
     starts = jnp.concatenate([jnp.ones(1, bool), ids[1:] != ids[:-1]])
     place = jnp.cumsum(starts, dtype=jnp.int32) - 1
-    nowhere = jnp.iinfo(ids.dtype).max
-    unique = jnp.full(size, nowhere, ids.dtype).at[place].set(ids)
+    unique = jnp.full(size, NO_ROW, ids.dtype).at[place].set(ids)
     values = jnp.zeros_like(rows.values).at[place].add(rows.values[order])
     curvature = jnp.zeros_like(rows.curvature).at[place].add(rows.curvature[order])
     return Rows(unique, values, curvature)

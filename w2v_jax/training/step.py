@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from ..config import TILE, TrainConfig
@@ -19,7 +20,21 @@ from ..objectives.softmax import log_normalizer, softmax, softmax_curvature
 from ..params import Params
 from ..text.vocabulary import Vocabulary
 from ..windows import Block, context_weights
-from .rows import ParamRows, Rows, RowSparse, apply_rows, row_sparse, take
+from .mesh import (
+    BOTH,
+    DATA,
+    device_count,
+    everyones,
+    fetch,
+    first_row,
+    joined,
+    over_devices,
+    own_share,
+    shared,
+    summed_share,
+    total,
+)  # fmt: skip
+from .rows import NO_ROW, ParamRows, Rows, RowSparse, apply_rows, row_sparse
 from .state import TrainState
 
 VOCAB_BLOCK = 1024  # words of the vocabulary that softmax scores at once
@@ -39,23 +54,22 @@ Gradients = Callable[[Params, Block, Int[Array, ""]], tuple[Metrics, ParamRows]]
 
 
 def make_train_step(
-    config: TrainConfig, vocabulary: Vocabulary, optimizer: optax.GradientTransformation
+    config: TrainConfig, vocabulary: Vocabulary, optimizer: optax.GradientTransformation, mesh: Mesh | None = None
 ) -> Callable[[TrainState, Block], tuple[TrainState, Metrics]]:
     """The jitted step, (state, block) → (state, metrics); the state that goes in is donated.
 
     The optimizer is any of optax's, or one that `row_sparse` has wrapped; it sees the gradient of the
-    loss summed over the block, on the rows that the block touched.
+    loss summed over the block, on the rows that the block touched. With a mesh, the same over its devices.
     """
     optimizer = optimizer if isinstance(optimizer, RowSparse) else row_sparse(optimizer)
     gradients = make_gradients(config, vocabulary)
 
-    @functools.partial(jax.jit, donate_argnums=0)
     def train_step(state: TrainState, block: Block) -> tuple[TrainState, Metrics]:
         metrics, rows = gradients(state.params, block, state.step)
         updates, opt_state = optimizer.update(rows, state.opt_state, state.params)
         return TrainState(apply_rows(state.params, updates), opt_state, state.step + 1), metrics
 
-    return train_step
+    return jax.jit(over_devices(train_step, mesh), donate_argnums=0)
 
 
 def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
@@ -66,9 +80,9 @@ def make_gradients(config: TrainConfig, vocabulary: Vocabulary) -> Gradients:
         if config.objective == "naive-softmax":
             return _naive_softmax(params, block, config)
         if config.objective == "softmax":
-            return _softmax(params, block, config)
-        noise = step_noise(config.seed, step, table, tiles=len(block.tokens), noise=config.noise)
-        return _negative_sampling(params, block, noise, config)
+            return _softmax(params, block, config, len(vocabulary))
+        noise = step_noise(config.seed, step, table, tiles=len(block.tokens) * device_count(), noise=config.noise)
+        return _negative_sampling(params, block, own_share(noise, BOTH), config)
 
     return gradients
 
@@ -83,12 +97,12 @@ def _negative_sampling(
     """
     # A tile beyond the text touches no row, not even with a gradient of zero: momentum would move it.
     has_center = (_centers(block.lines, config) >= 0).any(1, keepdims=True)
-    noise = jnp.where(has_center, noise, len(params.outside))
+    noise = jnp.where(has_center, noise, NO_ROW)
     # One gather a table, and one scatter: XLA's CPU copies the whole table for a second.
     candidates = jnp.concatenate([block.tokens, noise], axis=1)
     lines = jnp.pad(block.lines, ((0, 0), (0, config.noise)))  # noise stands beyond every window
     centers = _centers(block.tokens, config)
-    h, rows = take(params.center, centers), take(params.outside, candidates)
+    h, rows = fetch(params.center, centers), fetch(params.outside, candidates)
 
     outside_weight = jax.vmap(functools.partial(context_weights, window=config.window))(lines)
     targets = outside_weight.sum(-1, keepdims=True)
@@ -105,42 +119,42 @@ def _negative_sampling(
         Rows(centers.ravel(), dh.reshape(centers.size, -1), curve_h.ravel()),
         Rows(candidates.ravel(), drows.reshape(candidates.size, -1), curve_rows.ravel()),
     )
-    return Metrics(loss.sum(), targets.sum()), gradient
+    return total(Metrics(loss.sum(), targets.sum())), everyones(gradient)
 
 
-def _softmax(params: Params, block: Block, config: TrainConfig) -> tuple[Metrics, ParamRows]:
+def _softmax(params: Params, block: Block, config: TrainConfig, vocab_size: int) -> tuple[Metrics, ParamRows]:
     """Each center against the whole vocabulary, a block of it at a time; its outside words in its tile's product."""
-    centers, vocab_size = _centers(block.tokens, config), len(params.outside)
-    h, rows = take(params.center, centers), take(params.outside, block.tokens)
+    centers, here = _centers(block.tokens, config), len(params.outside)
+    h, rows = fetch(params.center, centers), fetch(params.outside, block.tokens)
     weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
-    n, every_h = weights.sum(-1).ravel(), h.reshape(centers.size, -1)
-    normalizers = log_normalizers(every_h, params.outside, block_size=VOCAB_BLOCK)
-    loss = n @ normalizers - (weights * jax.vmap(scores)(h, rows)).sum()
+    n, own_h = weights.sum(-1).ravel(), h.reshape(centers.size, -1)
+    every_h, every_n = shared(own_h), shared(n)
+    every_id = first_row(here) + jnp.arange(here, dtype=centers.dtype)
+    words = None if here == vocab_size else jnp.clip(vocab_size - every_id[0], 0, here)
+    normalizers = joined(log_normalizers(every_h, params.outside, block_size=VOCAB_BLOCK, words=words))
+    loss = n @ own_share(normalizers) - (weights * jax.vmap(scores)(h, rows)).sum()
+    metrics = total(Metrics(loss, n.sum()))
 
     # Equation 8's n ŷ, with softmax's curvature bound, which is n ŷ too, in one more column; then its −y.
     with_square = lambda table: jnp.concatenate([table, (table**2).sum(1, keepdims=True)], axis=1)
     of_outside, of_h = expectations(
-        every_h, params.outside, normalizers, with_square(params.outside), n[:, None] * with_square(every_h),
-        block_size=VOCAB_BLOCK,
+        every_h, params.outside, normalizers, with_square(params.outside), every_n[:, None] * with_square(every_h),
+        block_size=VOCAB_BLOCK, words=words,
     )  # fmt: skip
+    of_outside, of_h = n[:, None] * summed_share(of_outside), total(of_h, DATA)
     seen_h, seen_rows = jax.vmap(pull_back)(-weights, h, rows)
-    of_outside = n[:, None] * of_outside
 
-    every_id = jnp.where(n.sum() > 0, jnp.arange(vocab_size, dtype=centers.dtype), vocab_size)  # none, beyond the text
     flat = lambda tiles: tiles.reshape(-1, tiles.shape[-1])
-    outside = Rows(
-        jnp.concatenate([every_id, block.tokens.ravel()]),
-        jnp.concatenate([of_h[:, :-1], flat(seen_rows)]),
-        jnp.concatenate([of_h[:, -1], jnp.zeros(block.tokens.size, h.dtype)]),
-    )
-    center = Rows(centers.ravel(), of_outside[:, :-1] + flat(seen_h), of_outside[:, -1])
-    return Metrics(loss, n.sum()), ParamRows(center, outside)
+    seen = everyones(Rows(block.tokens.ravel(), flat(seen_rows), jnp.zeros(block.tokens.size, h.dtype)))
+    center = everyones(Rows(centers.ravel(), of_outside[:, :-1] + flat(seen_h), of_outside[:, -1]))
+    every = Rows(jnp.where(metrics.targets > 0, every_id, NO_ROW), of_h[:, :-1], of_h[:, -1])  # none, beyond the text
+    return metrics, ParamRows(center, Rows(*map(jnp.concatenate, zip(every, seen, strict=True))))
 
 
 def _naive_softmax(params: Params, block: Block, config: TrainConfig) -> tuple[Metrics, ParamRows]:
     """Each center against the whole vocabulary: Equation 4 for every pair, Equation 8 for every center."""
     centers, vocab_size = _centers(block.tokens, config).ravel(), len(params.outside)
-    h = take(params.center, centers)
+    h = fetch(params.center, centers)
     weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
     count = lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop")
     observed = jax.vmap(jax.vmap(count, (None, 0)))(block.tokens, weights).reshape(len(h), vocab_size)
@@ -151,7 +165,7 @@ def _naive_softmax(params: Params, block: Block, config: TrainConfig) -> tuple[M
     dh, doutside = pull_back(residual, h, params.outside)
     curve_h, curve_outside = pull_back_curvature(softmax_curvature(residual, observed), h, params.outside)
     targets = weights.sum()
-    every_id = jnp.where(targets > 0, jnp.arange(vocab_size, dtype=centers.dtype), vocab_size)  # none, beyond the text
+    every_id = jnp.where(targets > 0, jnp.arange(vocab_size, dtype=centers.dtype), NO_ROW)  # none, beyond the text
     gradient = ParamRows(Rows(centers, dh, curve_h), Rows(every_id, doutside, curve_outside))
     return Metrics(loss.sum(), targets), gradient
 

@@ -11,7 +11,7 @@ from one place, or with tiles in random order, SimLex-999 and the analogies come
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class Blocks(NamedTuple):
     filled: int
     """How many of the blocks hold a center."""
     words: int
-    """Tokens of the corpus read by their end, epoch upon epoch, dropped ones too."""
+    """Tokens of the corpus read by their end, by all processes, epoch upon epoch, dropped ones too."""
 
 
 def expected_steps(corpus: Corpus, config: TrainConfig) -> int:
@@ -45,17 +45,29 @@ def expected_steps(corpus: Corpus, config: TrainConfig) -> int:
     return config.epochs * max(1, math.ceil((1 - config.held_out) * float(kept) / config.block))
 
 
+Everyones = Callable[[int], Sequence[int]]
+"""A number that this process has → those of all that train together, the same for each of them."""
+
+
 def stream(
-    corpus: Corpus, config: TrainConfig, *, blocks: int, start: int = 0, held_out: bool = False
+    corpus: Corpus,
+    config: TrainConfig,
+    *,
+    blocks: int,
+    start: int = 0,
+    held_out: bool = False,
+    everyones: Everyones = lambda mine: [mine],
 ) -> Iterator[Blocks]:
     """Every training token of every epoch, `blocks` blocks at a time; or, once, every held-out token.
 
     Of an epoch's n tiles, block b of B = ⌈n/G⌉ holds the tiles b, B + b, 2B + b, … Epochs follow on
     within a dispatch, so that only the last one is partly empty. With `start`, the first so many
-    blocks are left out: what they hold is counted, not made.
+    blocks are left out: what they hold is counted, not made. Where processes train together, each on its own
+    part of the text, B is the largest of theirs, so that their epochs end together.
     """
-    texts = _texts(corpus, config, held_out)
-    yield from (_fill(corpus, config, blocks, parts) for parts in _dispatches(texts, config, blocks, start))
+    texts = _texts(corpus, config, held_out, everyones)
+    words = sum(everyones(len(corpus.ids)))
+    yield from (_fill(corpus, config, blocks, parts, words) for parts in _dispatches(texts, blocks, start))
 
 
 class Text(NamedTuple):
@@ -66,11 +78,8 @@ class Text(NamedTuple):
     """How many of them stand ahead of each chunk, and in all."""
     chunk: Callable[[int], Int32[np.ndarray, "2 n"]]
     """Those of a chunk."""
-
-    def blocks(self, config: TrainConfig) -> int:
-        """B."""
-        tiles = -(-int(self.before[-1]) // TILE)
-        return -(-tiles // (config.block // TILE))
+    blocks: int
+    """B."""
 
     def copy(self, start: int, into: Int32[np.ndarray, "2 n"]) -> None:
         """Its tokens from `start` on, above their lines; what lies beyond it is left as it is."""
@@ -83,7 +92,7 @@ class Text(NamedTuple):
             at, chunk = until, chunk + 1
 
 
-def _texts(corpus: Corpus, config: TrainConfig, held_out: bool) -> Iterator[Text]:
+def _texts(corpus: Corpus, config: TrainConfig, held_out: bool, everyones: Everyones) -> Iterator[Text]:
     keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
     chunks = range(-(-len(corpus.ids) // CHUNK))
 
@@ -91,21 +100,20 @@ def _texts(corpus: Corpus, config: TrainConfig, held_out: bool) -> Iterator[Text
         stays = functools.partial(_stays, corpus, config, keep, held_out, epoch)
         before = np.cumsum([0, *(np.count_nonzero(stays(chunk)) for chunk in chunks)])
         kept = lambda chunk: np.take(_with_lines(corpus, config, chunk), np.flatnonzero(stays(chunk)), axis=1)
-        return Text(epoch, before, functools.lru_cache(3 * config.block // TILE)(kept))  # places move on slowly
+        chunk = functools.lru_cache(3 * config.block // TILE)(kept)  # places move on slowly
+        tiles = -(-int(before[-1]) // TILE)
+        return Text(epoch, before, chunk, max(everyones(-(-tiles // (config.block // TILE)))))
 
     yield from map(text, range(1 if held_out else config.epochs))
 
 
-def _dispatches(
-    texts: Iterable[Text], config: TrainConfig, blocks: int, start: int
-) -> Iterator[list[tuple[Text, int, int]]]:
+def _dispatches(texts: Iterable[Text], blocks: int, start: int) -> Iterator[list[tuple[Text, int, int]]]:
     """The blocks of each dispatch: those of a text from one number up to another, then perhaps of the next text."""
     parts, room = [], blocks
     for text in texts:
-        of_text = text.blocks(config)
-        at, start = min(start, of_text), max(0, start - of_text)
-        while at < of_text:
-            end = min(at + room, of_text)
+        at, start = min(start, text.blocks), max(0, start - text.blocks)
+        while at < text.blocks:
+            end = min(at + room, text.blocks)
             parts.append((text, at, end))
             at, room = end, room - (end - at)
             if not room:
@@ -115,19 +123,19 @@ def _dispatches(
         yield parts
 
 
-def _fill(corpus: Corpus, config: TrainConfig, blocks: int, parts: list[tuple[Text, int, int]]) -> Blocks:
+def _fill(corpus: Corpus, config: TrainConfig, blocks: int, parts: list[tuple[Text, int, int]], words: int) -> Blocks:
     places, window, width = config.block // TILE, config.window, TILE + 2 * config.window
     beyond = np.array([[len(corpus.vocabulary)], [-1]], np.int32)[..., None]
     filled, tiles = 0, []
     for text, first, end in parts:
         tokens = np.broadcast_to(beyond, (2, places, (end - first) * TILE + 2 * window)).copy()
         for place in range(places):
-            text.copy((place * text.blocks(config) + first) * TILE - window, tokens[:, place])
+            text.copy((place * text.blocks + first) * TILE - window, tokens[:, place])
         tiles.append(np.lib.stride_tricks.sliding_window_view(tokens, width, axis=2)[:, :, ::TILE].swapaxes(1, 2))
         filled += end - first
     empty = np.broadcast_to(beyond[..., None], (2, blocks - filled, places, width))
-    words = len(corpus.ids) * (text.epoch * text.blocks(config) + end) // text.blocks(config)
-    return Blocks(Block(*np.concatenate([*tiles, empty], axis=1)), filled, words)
+    read = words * (text.epoch * text.blocks + end) // text.blocks
+    return Blocks(Block(*np.concatenate([*tiles, empty], axis=1)), filled, read)
 
 
 def _with_lines(corpus: Corpus, config: TrainConfig, chunk: int) -> Int32[np.ndarray, "2 n"]:

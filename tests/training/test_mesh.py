@@ -1,0 +1,238 @@
+"""Many devices do what one does: the same numbers, each array where the table says, and no more sent than is stated."""
+
+import math
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+
+from w2v_jax.config import TILE, CheckpointConfig, MeshConfig, Objective, TextConfig, TrainConfig
+from w2v_jax.errors import InputError
+from w2v_jax.params import Params
+from w2v_jax.text.corpus import Corpus
+from w2v_jax.training import step as step_module
+from w2v_jax.training.evaluate_every import EvaluateEvery
+from w2v_jax.training.loop import default_optimizer, make_held_out_loss, train
+from w2v_jax.training.mesh import make_mesh, put
+from w2v_jax.training.state import TrainState, init_state
+from w2v_jax.training.step import Metrics, make_train_step
+from w2v_jax.training.stream import stream
+
+WORDS = 203  # of no mesh's size a multiple
+MESHES = [(8, 1), (8, 2), (8, 4), (8, 8), (3, 3)]
+TRAINED: tuple[Objective, ...] = ("negative-sampling", "softmax")
+
+
+@pytest.fixture(autouse=True)
+def several_blocks_of_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_module, "VOCAB_BLOCK", 16)
+
+
+@pytest.fixture(scope="module")
+def words() -> Corpus:
+    rng = np.random.default_rng(0)
+    ids = [*range(WORDS), *(WORDS * rng.random(6_000) ** 3).astype(int)]
+    return Corpus.from_sentences([[f"w{i}" for i in ids[at : at + 20]] for at in range(0, len(ids), 20)],
+                                 TextConfig(min_count=1))  # fmt: skip
+
+
+def config_for(objective: Objective, devices: int = 8) -> TrainConfig:
+    return TrainConfig(dim=6, window=3, block=devices * 2 * TILE, noise=8, objective=objective, sample=0.0)
+
+
+def mesh_of(devices: int, shards: int) -> Mesh:
+    mesh = make_mesh(MeshConfig(devices, shards))
+    assert mesh is not None
+    return mesh
+
+
+def steps(corpus: Corpus, config: TrainConfig, optimizer: Any, mesh: Mesh | None) -> tuple[TrainState, Metrics]:
+    """The state after three blocks and an empty one, and what they told."""
+    step = make_train_step(config, corpus.vocabulary, optimizer, mesh)
+    state = init_state(config, corpus.vocabulary, optimizer, mesh)
+    some = next(stream(corpus, config, blocks=3)).blocks
+    beyond = [np.full_like(part[:1], fill) for part, fill in zip(some, (len(corpus.vocabulary), -1), strict=True)]
+    blocks = type(some)(*(np.concatenate(both) for both in zip(some, beyond, strict=True)))
+    return jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks))(state, put(blocks, mesh))
+
+
+def tables(state: TrainState) -> list[np.ndarray]:
+    return [np.asarray(table)[:WORDS] for table in state.params]
+
+
+@pytest.mark.parametrize(("devices", "shards"), MESHES)
+@pytest.mark.parametrize("objective", TRAINED)
+def test_loss_and_gradient_are_those_of_one_device(
+    objective: Objective, devices: int, shards: int, words: Corpus
+) -> None:
+    """With SGD a table's change is its gradient. Negative sampling's is the same to the bit; softmax's sums are
+    split over devices: within 4 ulp of the largest."""
+    config = config_for(objective, devices)
+    (one, told), (many, told_by_many) = (
+        steps(words, config, optax.sgd(1e-3), mesh) for mesh in (None, mesh_of(devices, shards))
+    )
+    np.testing.assert_allclose(told.loss, told_by_many.loss, rtol=1e-6)
+    np.testing.assert_array_equal(told.targets, told_by_many.targets)
+    for expected, got in zip(tables(one), tables(many), strict=True):
+        assert np.abs(expected).max() > 0
+        allowed = 0 if objective == "negative-sampling" else 4 * np.spacing(np.abs(expected).max())
+        np.testing.assert_allclose(got, expected, rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("objective", TRAINED)
+@pytest.mark.parametrize("optimizer", [optax.adagrad(0.1), optax.sgd(0.01, momentum=0.9), optax.adam(0.01)])
+def test_any_optimizer_does_what_it_does_on_one_device(
+    optimizer: optax.GradientTransformation, objective: Objective, words: Corpus
+) -> None:
+    config = config_for(objective)
+    (one, _), (many, _) = (steps(words, config, optimizer, mesh) for mesh in (None, mesh_of(8, 4)))
+    for expected, got in zip(tables(one), tables(many), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_every_array_lies_where_the_table_says(words: Corpus) -> None:
+    """Tables and the optimizer's rows are made in parts, and stay so; the last part is filled up."""
+    mesh = mesh_of(8, 4)
+    optimizer = optax.adam(0.01)
+    config = config_for("softmax")
+    born = init_state(config, words.vocabulary, optimizer, mesh)
+    stepped, _ = steps(words, config, optimizer, mesh)
+    for state in (born, stepped):
+        for table in (*state.params, *state.opt_state[0].mu, *state.opt_state[0].nu):
+            assert table.shape == (204, 6)
+            assert {shard.data.shape for shard in table.addressable_shards} == {(51, 6)}
+        assert state.opt_state[0].count.sharding.is_fully_replicated
+    alone = init_state(config, words.vocabulary, optimizer)
+    np.testing.assert_array_equal(np.asarray(born.params.center)[:WORDS], alone.params.center)
+
+
+def test_rows_of_no_word_have_no_share_in_softmax(words: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were they not masked, the loss of the first block would be log 208, not log 203."""
+    config, mesh = config_for("softmax"), mesh_of(8, 8)
+    _, told = steps(words, config, optax.sgd(0.0), mesh)
+    assert float(told.loss[0] / told.targets[0]) == pytest.approx(math.log(203), rel=1e-6)
+    right = step_module.log_normalizers
+    monkeypatch.setattr(step_module, "log_normalizers", lambda *a, words, **k: right(*a, **k))
+    _, told = steps(words, config, optax.sgd(0.0), mesh)
+    assert float(told.loss[0] / told.targets[0]) == pytest.approx(math.log(208), rel=1e-6)
+
+
+def sent(text: str) -> dict[str, int]:
+    """The bytes that come out of each kind of collective in a compiled program, of groups of two or more."""
+    found: dict[str, int] = {}
+    shape = re.compile(r"[fsu]32\[([\d,]*)\]")
+    for line in text.splitlines():
+        if match := re.match(r"\s*(?:ROOT )?%?\S+ = (.*?) (all-gather|all-reduce|reduce-scatter)\((.*)", line):
+            if not re.search(r"replica_groups=(\[8,1\]|\{\{0\},)", match[3]):
+                bytes_ = sum(4 * math.prod(map(int, filter(None, dims.split(",")))) for dims in shape.findall(match[1]))
+                found[match[2]] = found.get(match[2], 0) + bytes_
+        else:
+            assert not re.search(r" (all-to-all|collective-permute|all-gather-start|all-reduce-start)\(", line), line
+    return found
+
+
+@pytest.mark.parametrize("shards", [1, 4, 8])
+@pytest.mark.parametrize("objective", TRAINED)
+def test_the_bytes_that_a_step_sends(objective: Objective, shards: int, words: Corpus) -> None:
+    """The formulas of experiments/SCALING.md, checked against the compiled program; none of them has a table in it,
+    but that softmax's gradient of the outside table is summed over `data`."""
+    devices, (config, mesh) = 8, (config_for(objective), mesh_of(8, shards))
+    optimizer = default_optimizer(words, config)
+    state = init_state(config, words.vocabulary, optimizer, mesh)
+    block = jax.tree.map(lambda part: part[0], next(stream(words, config, blocks=1)).blocks)
+    text = make_train_step(config, words.vocabulary, optimizer, mesh).lower(state, block).compile().as_text()  # type: ignore[attr-defined]
+    tiles, window, dim, noise = config.block // TILE, config.window, config.dim, config.noise
+    around = TILE + 2 * window
+    candidates = around + (noise if objective == "negative-sampling" else 0)
+    rows, mine = tiles * (TILE + candidates), tiles // devices * (TILE + candidates)
+    table = -(-WORDS // shards)
+    centers = tiles * TILE * shards // devices
+    gather = rows * 4 * (1 + dim + 1)  # everyone's gradients: ids, rows, curvatures
+    expected = {"all-gather": gather, "reduce-scatter": 0, "all-reduce": 8}
+    if shards > 1:  # asking for rows, and their answers
+        expected["all-gather"] += 4 * mine * shards
+        expected["reduce-scatter"] += 4 * mine * dim
+    if objective == "softmax":
+        expected["all-gather"] -= 4 * tiles * around  # no curvature of the outside words' rows
+        if shards > 1:
+            expected["all-gather"] += 4 * centers * (dim + 1)
+            expected["reduce-scatter"] += 4 * tiles * TILE // devices * (dim + 1)
+            expected["all-reduce"] += 4 * 2 * centers
+        if shards < devices:
+            expected["all-reduce"] += 4 * table * (dim + 1)
+    assert sent(text) == {kind: bytes_ for kind, bytes_ in expected.items() if bytes_}
+
+
+def test_a_device_has_an_eighth_of_what_one_alone_would_have(words: Corpus) -> None:
+    """Exact softmax whose tables are eight times a device's share: the compiled program's memory on each device."""
+    rng = np.random.default_rng(0)
+    many = [f"w{i}" for i in range(40_000)]
+    corpus = Corpus.from_sentences([list(rng.permutation(many))], TextConfig(min_count=1))
+    config = TrainConfig(dim=32, window=1, block=256, objective="softmax")
+    optimizer = default_optimizer(corpus, config)
+    memory = []
+    for mesh in (None, mesh_of(8, 8)):
+        state = jax.eval_shape(lambda: init_state(config, corpus.vocabulary, optimizer))
+        block = jax.tree.map(lambda part: part[0], next(stream(corpus, config, blocks=1)).blocks)
+        step = make_train_step(config, corpus.vocabulary, optimizer, mesh)
+        found = step.lower(state, block).compile().memory_analysis()  # type: ignore[attr-defined]
+        memory.append((found.argument_size_in_bytes, found.temp_size_in_bytes))
+    (tables_of_one, scratch_of_one), (tables_of_many, scratch_of_many) = memory
+    assert tables_of_one == pytest.approx(2 * 40_000 * 32 * 4, rel=0.01)
+    assert tables_of_many == pytest.approx(tables_of_one / 8, rel=0.01)
+    assert scratch_of_many < scratch_of_one / 4
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_training_learns_the_same(shards: int, corpus: Corpus) -> None:
+    """The whole loop, its held-out loss and a callback too."""
+    config = TrainConfig(dim=8, block=256, epochs=1, held_out=0.05, seed=1)
+    one, many = (
+        EvaluateEvery(4, lambda vectors: vectors.similarity("cat", "dog"), corpus.vocabulary) for _ in range(2)
+    )
+    alone = train(corpus, config, callbacks=[one])
+    together = train(corpus, config, callbacks=[many], mesh=MeshConfig(8, shards))
+    np.testing.assert_array_equal(together.vectors, alone.vectors)
+    assert together.params is not None and together.params.outside.shape == alone.params.outside.shape  # type: ignore[union-attr]
+    assert one.scores == many.scores and one.scores
+
+
+def test_held_out_loss_is_that_of_one_device(words: Corpus) -> None:
+    config = TrainConfig(dim=6, block=8 * TILE, held_out=0.3, objective="softmax")
+    rng = np.random.default_rng(0)
+    params = Params(*(jnp.asarray(rng.normal(size=(WORDS, 6)), jnp.float32) for _ in range(2)))
+    padded = jax.tree.map(lambda table: jnp.pad(table, ((0, 1), (0, 0)), constant_values=9.0), params)
+    alone = make_held_out_loss(words, config)(params)
+    assert make_held_out_loss(words, config, mesh_of(8, 4))(padded) == pytest.approx(alone, rel=1e-6)
+
+
+def test_a_checkpoint_goes_on_where_it_was_sharded(corpus: Corpus, tmp_path: Any) -> None:
+    config, mesh = TrainConfig(dim=8, block=256, epochs=1, seed=1), MeshConfig(8, 4)
+    saved = CheckpointConfig(checkpoint_dir=tmp_path / "saved", checkpoint_every=64, resume=True)
+    stop_soon = lambda report, params: report.step >= 64
+    stop_soon.every = 64  # type: ignore[attr-defined]
+    train(corpus, config, checkpoints=saved, callbacks=[stop_soon], mesh=mesh)
+    resumed = train(corpus, config, checkpoints=saved, mesh=mesh)
+    np.testing.assert_array_equal(resumed.vectors, train(corpus, config, mesh=mesh).vectors)
+    with pytest.raises(InputError, match="table rows is 12 there and 15 here"):
+        train(corpus, config, checkpoints=saved, mesh=MeshConfig(5, 5))
+
+
+@pytest.mark.parametrize(
+    ("mesh", "config", "said"),
+    [
+        (MeshConfig(9), TrainConfig(), "9 devices were asked for; there are 8"),
+        (MeshConfig(8, 3), TrainConfig(), "8 devices cannot be shared out over 3 parts"),
+        (MeshConfig(5), TrainConfig(), r"a block of 1024 tokens cannot be shared out over 5 devices.* multiple of 80"),
+        (MeshConfig(2), TrainConfig(objective="naive-softmax"), "naive-softmax trains on one device"),
+        (MeshConfig(2), TrainConfig(objective="softmax-counts"), "softmax-counts trains on one device"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(mesh: MeshConfig, config: TrainConfig, said: str, corpus: Corpus) -> None:
+    with pytest.raises(InputError, match=said):
+        train(corpus, config, mesh=mesh)

@@ -1,0 +1,173 @@
+"""Training over many devices: what each array is split over, and all that travels between them.
+
+| array                                                          | split over           |
+|----------------------------------------------------------------|----------------------|
+| both tables, and what an optimizer keeps for each of their rows | `vocabulary`, by rows |
+| the tiles of a block, and all that is reckoned from them       | `data` × `vocabulary` |
+| everything else                                                | nothing: each has it |
+
+A step is written for one device, and `shard_map` runs it on each. Where it needs what others have, it
+calls a function of this page; without a mesh each of them gives back what it got. Between words and
+devices only rows travel, never a table: the rows that a device's tiles ask for come from whoever holds
+them, and the gradients of all tiles go to everyone, who adds up those of its own rows.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from ..config import MeshConfig
+from ..errors import InputError
+from ..params import Params
+
+DATA, VOCABULARY = "data", "vocabulary"
+BOTH = (DATA, VOCABULARY)
+
+
+def make_mesh(config: MeshConfig) -> Mesh | None:
+    """The devices in rows of `vocabulary_shards`, each of a row holding its share of V; None for a single one.
+
+    Raises:
+      InputError: there are not so many devices, or they do not make whole rows.
+    """
+    found, shards = jax.devices(), config.vocabulary_shards
+    together = jax.process_count() > 1
+    count = config.devices or (len(found) if together or shards > 1 else 1)
+    if count > len(found) or (together and count < len(found)):
+        of_all = ", and processes that train together use all of theirs" if together else ""
+        raise InputError(f"{count} devices were asked for; there are {len(found)}{of_all}")
+    if count % shards:
+        raise InputError(f"{count} devices cannot be shared out over {shards} parts of the vocabulary; "
+                         "give a number of parts that divides them")  # fmt: skip
+    if count == 1:
+        return None
+    return jax.make_mesh((count // shards, shards), BOTH, devices=found[:count], axis_types=(AxisType.Auto,) * 2)
+
+
+def over_devices(step: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
+    """A step (state, block) → (state, metrics), written for one device, on all of a mesh."""
+    if mesh is None:
+        return step
+
+    def whole(state: Any, block: Any) -> Any:
+        specs = split(state)
+        return jax.shard_map(step, mesh=mesh, in_specs=(specs, P(BOTH)), out_specs=(specs, P()), check_vma=False)(
+            state, block
+        )
+
+    return whole
+
+
+def table_rows(vocab_size: int, mesh: Mesh | None) -> int:
+    """V, and as many rows of no word as make the vocabulary's shares equal."""
+    shards = mesh.shape[VOCABULARY] if mesh else 1
+    return -(-vocab_size // shards) * shards
+
+
+def split(state: Any) -> Any:
+    """How a train state is split: all that has as many rows as the tables, as they are."""
+    rows = len(state.params.center)
+    return jax.tree.map(lambda leaf: P(VOCABULARY) if leaf.shape[:1] == (rows,) else P(), state)
+
+
+def shardings(state: Any, mesh: Mesh) -> Any:
+    """The same, as what `jax.jit` and `jax.device_put` take."""
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), split(state), is_leaf=lambda x: isinstance(x, P))
+
+
+def put(blocks: Any, mesh: Mesh | None) -> Any:
+    """Blocks [M, G, C] onto the devices; each process gives the tiles of its own."""
+    if mesh is None:
+        return jax.device_put(blocks)
+    return jax.tree.map(lambda part: jax.make_array_from_process_local_data(tiles_on(mesh), part), blocks)
+
+
+def tiles_on(mesh: Mesh) -> NamedSharding:
+    """How blocks [M, G, C] are split."""
+    return NamedSharding(mesh, P(None, BOTH))
+
+
+def gathered(params: Params, vocab_size: int) -> Params:
+    """Both tables in one piece, without the rows of no word, on every process."""
+    if jax.process_count() > 1:
+        params = multihost_utils.process_allgather(params, tiled=True)
+    elif len(params.center.devices()) > 1:
+        params = jax.device_get(params)
+    return Params(*(jnp.asarray(table[:vocab_size]) for table in params))
+
+
+def device_count() -> int:
+    """How many devices share in the step that is traced now."""
+    return jax.lax.axis_size(BOTH) if on_mesh() else 1
+
+
+def on_mesh() -> bool:
+    """Whether what is traced now is one device's part of a step."""
+    return VOCABULARY in jax.sharding.get_abstract_mesh().manual_axes
+
+
+def here(ids: Int[Array, "*n"], rows: int) -> Int[Array, "*n"]:
+    """Where in this device's `rows` rows words stand; `rows` or more for those that others hold."""
+    if not on_mesh():
+        return ids
+    mine = ids - first_row(rows)
+    return jnp.where((mine >= 0) & (mine < rows), mine, rows)
+
+
+def first_row(rows: int) -> Int[Array, ""] | int:
+    """The word that this device's `rows` rows begin with."""
+    return jax.lax.axis_index(VOCABULARY) * rows if on_mesh() else 0
+
+
+def fetch(table: Float[Array, "rows D"], ids: Int[Array, "G *C"]) -> Float[Array, "G *C D"]:
+    """The rows of words, whoever holds them; an id that stands for no row gives some row.
+
+    Each device asks its row of the mesh, answers what it holds, and is sent the sum of all answers.
+    """
+    if not on_mesh():
+        return table.at[ids].get(mode="clip")
+    at = here(shared(ids), len(table))
+    rows = jnp.where((at < len(table))[..., None], table.at[at].get(mode="clip"), 0)
+    return summed_share(rows)
+
+
+def shared(x: Array) -> Array:
+    """What all devices of this row of the mesh have, one after the other."""
+    return jax.lax.all_gather(x, VOCABULARY, tiled=True) if on_mesh() else x
+
+
+def summed_share(x: Array) -> Array:
+    """The sum over this row of the mesh, of which each device gets its part: the transpose of `shared`."""
+    return jax.lax.psum_scatter(x, VOCABULARY, tiled=True) if on_mesh() else x
+
+
+def own_share(x: Array, axes: str | tuple[str, ...] = VOCABULARY) -> Array:
+    """This device's part of what all have."""
+    if not on_mesh():
+        return x
+    size = len(x) // jax.lax.axis_size(axes)
+    return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(axes) * size, size)
+
+
+def everyones(tree: Any) -> Any:
+    """What all devices have, one after the other, as their tiles stand."""
+    return jax.tree.map(lambda x: jax.lax.all_gather(x, BOTH, tiled=True), tree) if on_mesh() else tree
+
+
+def total(tree: Any, axes: str | tuple[str, ...] = BOTH) -> Any:
+    """The sum over devices."""
+    return jax.lax.psum(tree, axes) if on_mesh() else tree
+
+
+def joined(log_normalizer: Float[Array, " B"]) -> Float[Array, " B"]:
+    """log Σ exp over all words, from each device's over its own: the maxima meet, and then the sums."""
+    if not on_mesh():
+        return log_normalizer
+    largest = jax.lax.pmax(log_normalizer, VOCABULARY)
+    return largest + jnp.log(jax.lax.psum(jnp.exp(log_normalizer - largest), VOCABULARY))

@@ -1,0 +1,60 @@
+"""Several processes that train together, one or more devices each, over JAX's own runtime."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+import numpy as np
+from jax.errors import JaxRuntimeError
+from jax.experimental import multihost_utils
+
+from ..config import ProcessConfig
+from ..errors import InputError
+
+
+def join(config: ProcessConfig) -> None:
+    """Meet the other processes, before anything else is asked of JAX; alone where none are named.
+
+    Raises:
+      InputError: they did not come, or the address cannot be used.
+    """
+    if not config.coordinator and not config.cluster:
+        return
+    try:
+        jax.distributed.initialize(
+            config.coordinator, config.processes, config.process,
+            initialization_timeout=config.patience, heartbeat_timeout_seconds=config.patience,
+        )  # fmt: skip
+    except (JaxRuntimeError, RuntimeError, ValueError) as error:
+        raise InputError(f"the processes did not meet: {error}") from error
+
+
+@contextmanager
+def or_a_line() -> Iterator[None]:
+    """What JAX raises when another process has gone, said in a line."""
+    try:
+        yield
+    except JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise InputError(
+            f"process {jax.process_index()}: another process has gone, or cannot be reached; start all of them again, "
+            f"with --resume to go on from the last checkpoint ({str(error).splitlines()[0][:200]})"
+        ) from error
+
+
+def exchange(mine: bytes) -> list[bytes]:
+    """What each process has to tell, in their order."""
+    if jax.process_count() == 1:
+        return [mine]
+    with or_a_line():
+        lengths = multihost_utils.process_allgather(np.uint32(len(mine))).tolist()
+        padded = np.zeros(max(lengths), np.uint8)
+        padded[: len(mine)] = np.frombuffer(mine, np.uint8)
+        told = multihost_utils.process_allgather(padded)
+    return [bytes(row[:length]) for row, length in zip(told, lengths, strict=True)]
+
+
+def everyones_number(mine: int) -> list[int]:
+    """A number that each process has, in their order."""
+    return [int.from_bytes(told) for told in exchange(mine.to_bytes(8))]
