@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Int
 from tqdm import tqdm
@@ -19,6 +20,7 @@ from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
+from .freezing import Frozen, freeze
 from .reports import Callback, Reports, Tally
 from .rows import RowSparse
 from .sgd import bounded_sgd
@@ -39,6 +41,8 @@ def train(
     callbacks: Iterable[Callback] = (),
     checkpoints: CheckpointConfig | None = None,
     counts: CountsConfig | None = None,
+    params: Params | None = None,
+    frozen: Frozen | None = None,
 ) -> KeyedVectors:
     """Train word vectors on a corpus; the trained tables are the result's `.params`.
 
@@ -50,10 +54,14 @@ def train(
       counts: how co-occurrences are counted, for the objectives that learn from counts.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
+      params: where training starts from, such as `grow` makes of earlier ones, instead of fresh tables; where
+        there is a checkpoint to resume from, that.
+      frozen: rows of `params` that stay as they are.
 
     Raises:
       InputError: the vocabulary is a single word, or no line has two words; an option is not for this
-        objective; the checkpoints cannot be written or read, or are of another training.
+        objective; `params` or `frozen` are not of this vocabulary; the checkpoints cannot be written or
+        read, or are of another training.
       Stopped: a signal came, and where training stands has been saved.
       FloatingPointError: the loss is no longer a number.
 
@@ -65,16 +73,20 @@ def train(
     config = config or TrainConfig()
     vocabulary, words_an_epoch = corpus.vocabulary, len(corpus.ids)
     _check_that_there_is_text(corpus, config)
-    _check_that_options_fit(config, checkpoints, counts)
+    _check_that_options_fit(config, checkpoints, counts, params, frozen)
     if config.objective in COUNTED:
         return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
-    state = init_state(config, vocabulary, optimizer)
+    if frozen is not None:
+        _check_that_masks_fit(frozen, len(vocabulary))
+        optimizer = freeze(optimizer, frozen)
+    state = init_state(config, vocabulary, optimizer, params)
 
     with contextlib.ExitStack() as stack:
         saved, step, words = None, 0, 0
         if checkpoints and checkpoints.checkpoint_dir:
-            saved = stack.enter_context(Checkpoints(checkpoints, identity(corpus, config, state)))
+            about = identity(corpus, config, state, params, frozen)
+            saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
             state, step, words = saved.restore(state)
         began = time.perf_counter()
         run = _compile(make_train_step(config, vocabulary, optimizer), state, config)
@@ -134,8 +146,18 @@ def _check_that_there_is_text(corpus: Corpus, config: TrainConfig) -> None:
             raise InputError(f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {what}")
 
 
+def _check_that_masks_fit(frozen: Frozen, vocab_size: int) -> None:
+    if {np.shape(mask) for mask in frozen} != {(vocab_size,)}:
+        shapes = " and ".join(str(np.shape(mask)) for mask in frozen)
+        raise InputError(f"frozen has the shapes {shapes}; {vocab_size} words need ({vocab_size},) twice")
+
+
 def _check_that_options_fit(
-    config: TrainConfig, checkpoints: CheckpointConfig | None, counts: CountsConfig | None
+    config: TrainConfig,
+    checkpoints: CheckpointConfig | None,
+    counts: CountsConfig | None,
+    params: Params | None,
+    frozen: Frozen | None,
 ) -> None:
     if config.objective not in COUNTED:
         if counts not in (None, CountsConfig()):
@@ -145,6 +167,9 @@ def _check_that_options_fit(
     if config.held_out or (checkpoints and checkpoints.checkpoint_dir):
         raise InputError(f"{config.objective} sees the whole corpus in each of a few passes: "
                          "it holds no text out and writes no checkpoints")  # fmt: skip
+    if params is not None or frozen is not None:
+        raise InputError(f"{config.objective} starts from the counts themselves, and moves every row: "
+                         "it takes no earlier vectors and freezes none")  # fmt: skip
 
 
 def _compile(step: Any, state: TrainState, config: TrainConfig) -> Any:
