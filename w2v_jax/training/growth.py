@@ -31,7 +31,7 @@ def grow(params: Params, old: Vocabulary, new: Vocabulary, key: PRNGKeyArray) ->
     [3.0, 0.0, 4.0]
     """
     _check(params, old)
-    fresh = init_params(key, len(new), params.center.shape[1])
+    fresh = init_params(key, len(new), params.center.shape[-1])
     follow = _follower(old, new)
     return Params(*map(follow, params, fresh))
 
@@ -86,6 +86,6 @@ def _follower(
 
 def _check(params: Params, old: Vocabulary) -> None:
     for name, table in zip(params._fields, params, strict=True):
-        if table.shape != (len(old), params.center.shape[1]):
+        if table.shape != (len(old), params.center.shape[-1]):
             raise InputError(f"the {name} table has the shape {table.shape}, and there are {len(old)} words; "
                              "give a vocabulary and tables that belong together")  # fmt: skip
