@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
 
 import w2v_jax as w2v
@@ -31,7 +32,8 @@ def main(vocabulary: int = 68_310, dim: int = 100, folder: Path | None = None) -
     state = w2v.TrainState(w2v.init_params(jax.random.key(0), vocabulary, dim), (), jnp.zeros((), jnp.int32))
     with tempfile.TemporaryDirectory(dir=folder) as where:
         config = w2v.CheckpointConfig(Path(where))
-        with Checkpoints(config, {}) as checkpoints:
+        words = w2v.Vocabulary(tuple(map(str, range(vocabulary))), np.ones(vocabulary, np.int64))
+        with Checkpoints(config, {}, words) as checkpoints:
             for step in range(1, SAVES + 1):
                 started, cpu = time.perf_counter(), time.process_time()
                 checkpoints.save(state, step, 0)

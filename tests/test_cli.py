@@ -421,6 +421,59 @@ def test_the_exact_softmax_trains(options: str, run: Run) -> None:
                                                         "--objective ppmi-svd")  # fmt: skip
 
 
+# Going on from earlier vectors
+
+
+@pytest.mark.parametrize(
+    ("init", "freeze"),
+    [("start.safetensors", ""), ("start.bin", ""), ("start.bin", "--freeze"), ("saved", "--freeze")],
+)
+def test_going_on_into_new_words(init: str, freeze: str, run: Run) -> None:
+    assert run("train text.txt --out start.safetensors --checkpoint-dir saved").status == 0
+    start = KeyedVectors.load("start.safetensors")
+    start.save("start.bin")
+    some = TEXT[: TEXT.index(b"\n", 20_000)].replace(b"animal1 ", b"yak ").replace(b"metal29 ", b"zinc ")
+    Path("more.txt").write_bytes(some)
+    status, printed, err = run(f"train more.txt --out out.safetensors --init {init} {freeze}")
+    assert (status, err) == (0, "")
+    first, second, *_, last = printed.splitlines()
+    assert " words, " in first
+    assert second == f"60 of these words known from {init}, 2 new"
+    assert last == "62 vectors in out.safetensors"
+    grown = KeyedVectors.load("out.safetensors")
+    assert {*grown.words} == {*start.words, "yak", "zinc"}
+    moved = {word for word in start.words if (grown[word] != start[word]).any()}
+    assert len(moved) == 0 if freeze else len(moved) > 50
+    assert all((grown.outside[word] == start.outside[word]).all() for word in start.words) == (
+        bool(freeze) and init != "start.bin"  # which has no outside vectors to keep
+    )
+    assert grown.outside["yak"].any()  # it learns
+
+
+def test_going_on_is_resumed_to_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "DISPATCH", 2)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    assert run("train text.txt --out start.bin").status == 0
+    Path("more.txt").write_bytes(TEXT.replace(b"animal1 ", b"yak "))
+    going_on = "train more.txt --init start.bin"
+    assert run(f"{going_on} --out whole.bin").status == 0
+    save = Checkpoints.save
+
+    def save_and_stop(*args: Any) -> None:
+        save(*args)
+        monkeypatch.setattr(Checkpoints, "save", save)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    resumable = f"{going_on} --out out.bin --checkpoint-dir saved --checkpoint-every 4 --resume"
+    assert run(resumable).status == 143
+    other = run(f"{resumable} --freeze")
+    assert (other.status, other.err.count("\n")) == (1, 1)
+    assert "is of another training: the freezing differs" in other.err
+    assert run(resumable).status == 0
+    assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
+
+
 # What is refused
 
 
@@ -495,6 +548,18 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --objective softmax-counts --counts folder", "folder: is no whole folder of counts; name another"),
         ("text.txt --objective ppmi-svd --counts text.txt/x", "text.txt/x: cannot be written: Not a directory"),
         ("text.txt --objective ppmi-svd --sample 1e-60", "a larger --sample"),
+        ("text.txt --init missing.bin", "missing.bin: no such file"),
+        ("text.txt --init junk.bin", "junk.bin: "),
+        ("text.txt --init cut.bin --dim 3", "cut.bin: promises 5 words"),
+        ("text.txt --init v.bin", "v.bin: has vectors of 3 numbers, and dim is 8; give --dim 3"),
+        ("text.txt --init folder", "folder: holds no checkpoint; name the folder that training was given for them"),
+        ("text.txt --init text.txt", "text.txt: would overwrite another file|text.txt: "),
+        ("text.txt --init v.bin --dim 3 --out ./v.bin", "v.bin: would overwrite another file"),
+        ("text.txt --init folder --checkpoint-dir folder", "folder: would overwrite another file"),
+        ("text.txt --init v.bin --dim 3 --max-vocab 4", "max_vocab is 4, but 5 words are known already; give no less"),
+        ("text.txt --init v.bin --dim 3 --objective ppmi-svd", "it takes no earlier vectors and freezes none"),
+        ("text.txt --init v.bin --dim 3 --min-count 9999", "none of its 60 words is known or occurs 9999 times"),
+        ("text.txt --freeze", "freeze keeps the vectors of --init as they are; name them"),
         ("text.txt --objective softmax-counts --sample 1e-12 --thinnings 1", "a larger --sample"),
     ],
     ids=lambda part: part[:40],

@@ -18,10 +18,15 @@ from .text.cooccurrence import Cooccurrence as Cooccurrence
 from .text.corpus import Corpus as Corpus
 from .text.vocabulary import Vocabulary as Vocabulary
 from .training.evaluate_every import EvaluateEvery as EvaluateEvery
+from .training.freezing import Frozen as Frozen
+from .training.freezing import freeze as freeze
+from .training.growth import grow as grow
+from .training.growth import grow_state as grow_state
 from .training.loop import train as train
 from .training.reports import Report as Report
 from .training.rows import row_sparse as row_sparse
 from .training.shared_newton import shared_newton as shared_newton
+from .training.start import load_checkpoint as load_checkpoint
 from .training.state import TrainState as TrainState
 from .training.state import init_state as init_state
 from .training.step import make_train_step as make_train_step

@@ -25,7 +25,7 @@ class TextConfig:
     min_count: int = 5
     """Words seen fewer times than this have no vector; windows close over them."""
     max_vocab: int | None = None
-    """At most this many words, the most frequent ones."""
+    """At most this many words, the most frequent ones; words known from an earlier text come first."""
     lowercase: bool = False
     """Make all letters small."""
     normalize: UnicodeForm | None = None

@@ -17,6 +17,7 @@ from w2v_jax.config import TextConfig
 from w2v_jax.errors import InputError
 from w2v_jax.text import corpus as corpus_module
 from w2v_jax.text.corpus import IDS, LINE_ENDS, Corpus
+from w2v_jax.text.vocabulary import Vocabulary
 
 ALL_WORDS = TextConfig(min_count=1)
 
@@ -59,6 +60,32 @@ def test_it_is_encoded_once_and_again_when_text_or_config_change(
     os.utime(text, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert "do" in Corpus.from_file(text, ALL_WORDS, cache=tmp_path).vocabulary
     assert len(calls) == 3
+
+
+def test_known_words_stay_and_make_another_encoding(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = count_encodings(monkeypatch)
+    plain = Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
+    for counts, expected in (([7, 3], [7, 5, 2, 1, 1]), ([0, 0], [1, 3, 2, 1, 1]), ([7, 3], [7, 5, 2, 1, 1])):
+        known = Vocabulary(("whether", "to"), np.array(counts))
+        corpus = Corpus.from_file(text, ALL_WORDS, cache=tmp_path, known=known)
+        of_word = dict(zip(corpus.vocabulary.words, corpus.vocabulary.counts.tolist(), strict=True))
+        assert [of_word[word] for word in ("whether", "to", "be", "not", "or")] == expected
+        assert corpus.vocabulary.counts.tolist() == sorted(expected, reverse=True)
+        words = [corpus.vocabulary.words[i] for i in corpus.ids]
+        assert words == ["to", "be", "or", "not", "to", "be"]
+        assert corpus.source_tokens == 6
+        assert corpus.occurrences[corpus.vocabulary["whether"]] == 0
+        assert corpus.occurrences[corpus.vocabulary["to"]] == 2
+    assert len(calls) == 3  # the plain one, and one for each known vocabulary
+    np.testing.assert_array_equal(plain.occurrences, plain.vocabulary.counts)
+
+
+def test_occurrences_are_counted_a_piece_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "COUNTED_AT_ONCE", 4)
+    corpus = Corpus.from_sentences([list("abracadabra")], ALL_WORDS)
+    np.testing.assert_array_equal(corpus.occurrences, corpus.vocabulary.counts)
 
 
 @pytest.mark.parametrize("damage", ["ids", "short", "meta", "not json"])

@@ -13,12 +13,13 @@ from w2v_jax.errors import InputError
 from w2v_jax.text import encoding
 from w2v_jax.text.encoding import Encoded, encode
 from w2v_jax.text.tokens import pieces_of_text
+from w2v_jax.text.vocabulary import Vocabulary
 
 
-def encoded(text: str, config: TextConfig) -> tuple[Encoded, list[int], list[int]]:
+def encoded(text: str, config: TextConfig, known: Vocabulary | None = None) -> tuple[Encoded, list[int], list[int]]:
     ids, ends = io.BytesIO(), io.BytesIO()
     pieces = pieces_of_text(io.BytesIO(text.encode()), config, "text")
-    result = encode(pieces, config, "text", scratch=io.BytesIO(), ids=ids, ends=ends)
+    result = encode(pieces, config, "text", scratch=io.BytesIO(), ids=ids, ends=ends, known=known)
     return result, np.frombuffer(ids.getvalue(), np.int32).tolist(), np.frombuffer(ends.getvalue(), np.int64).tolist()
 
 
@@ -28,22 +29,29 @@ def encoded(text: str, config: TextConfig) -> tuple[Encoded, list[int], list[int
     min_count=st.integers(1, 3),
     max_vocab=st.none() | st.integers(1, 4),
     slice_tokens=st.integers(1, 5),
+    known=st.dictionaries(st.sampled_from(["b", "d", "é", "old", "older", ""]), st.integers(0, 4)),
 )
 def test_encoding_is_what_a_loop_says(
-    lines: list[list[str]], min_count: int, max_vocab: int | None, slice_tokens: int
+    lines: list[list[str]], min_count: int, max_vocab: int | None, slice_tokens: int, known: dict[str, int]
 ) -> None:
     counts = Counter(word for line in lines for word in line)
-    words = sorted((w for w in counts if counts[w] >= min_count), key=lambda w: (-counts[w], w))[:max_vocab]
+    before = {word: max(1, count) for word, count in known.items() if word}  # a word known has been seen once
+    total = counts + Counter(before)
+    in_order = lambda words: sorted(words, key=lambda word: (-total[word], word))
+    room = None if max_vocab is None else max(0, max_vocab - len(before))
+    new = in_order(word for word in counts if counts[word] >= min_count and word not in before)[:room]
+    words = in_order([*before, *new])
     text, config = "\n".join(map(" ".join, lines)), TextConfig(min_count=min_count, max_vocab=max_vocab)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "SLICE", slice_tokens)  # so that lines reach over slices
-        if not words:
+        old = Vocabulary(tuple(known), np.array(list(known.values()), np.int64))
+        if not set(words) & set(counts) or (max_vocab is not None and len(before) > max_vocab):
             with pytest.raises(InputError):
-                encoded(text, config)
+                encoded(text, config, old)
             return
-        result, ids, ends = encoded(text, config)
+        result, ids, ends = encoded(text, config, old)
     assert result.vocabulary.words == tuple(words)
-    assert result.vocabulary.counts.tolist() == [counts[word] for word in words]
+    assert result.vocabulary.counts.tolist() == [total[word] for word in words]
     kept = [[words.index(word) for word in line if word in words] for line in lines]
     assert ids == [i for line in kept for i in line]
     assert ends == np.cumsum([len(line) for line in kept if line]).tolist()  # a line left empty is none
@@ -55,3 +63,8 @@ def test_nothing_to_encode() -> None:
         encoded(" \n\n", TextConfig())
     with pytest.raises(InputError, match=r"^text: none of its 2 words occurs 5 times; .*occurs 3 times"):
         encoded("a a a b", TextConfig())
+    known = Vocabulary(("x", "y"), np.array([9, 9]))
+    with pytest.raises(InputError, match=r"^text: none of its 2 words is known or occurs 5 times; lower"):
+        encoded("a a a b", TextConfig(), known)
+    with pytest.raises(InputError, match=r"^max_vocab is 1, but 2 words are known already; give no less$"):
+        encoded("a a a b", TextConfig(max_vocab=1), known)

@@ -16,6 +16,19 @@ def test_order_is_by_falling_count_then_code_point_whatever_came_first(order: li
     assert [words[order[i]] for i in chosen] == ["z", "a", "b", "é"]
 
 
+def test_known_words_stay_and_the_others_fill_what_they_leave() -> None:
+    words, counts = ["a", "b", "c", "d", "e"], [1, 9, 5, 1, 7]
+    chosen = lambda size: [words[i] for i in select(words, counts, min_count=5, max_size=size, known=np.array([3, 2]))]
+    assert chosen(None) == chosen(9) == ["b", "e", "c", "d"]
+    assert chosen(3) == ["b", "c", "d"]
+    assert chosen(2) == ["c", "d"]
+
+
+def test_the_same_words_with_other_counts_are_another_vocabulary() -> None:
+    some = [Vocabulary(("a", "b"), np.array(counts)) for counts in ([2, 1], [2, 1], [3, 1])]
+    assert some[0].sha256 == some[1].sha256 != some[2].sha256
+
+
 def test_an_unknown_word_is_answered_with_close_ones() -> None:
     with pytest.raises(InputError, match="'bankin' is not in the vocabulary; did you mean banking"):
         VOCABULARY["bankin"]

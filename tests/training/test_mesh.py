@@ -17,8 +17,10 @@ from w2v_jax.params import Params
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.training import step as step_module
 from w2v_jax.training.evaluate_every import EvaluateEvery
+from w2v_jax.training.freezing import Frozen
 from w2v_jax.training.loop import default_optimizer, make_held_out_loss, train
 from w2v_jax.training.mesh import make_mesh, put
+from w2v_jax.training.start import load_start
 from w2v_jax.training.state import TrainState, init_state
 from w2v_jax.training.step import Metrics, make_train_step
 from w2v_jax.training.stream import stream
@@ -54,7 +56,7 @@ def mesh_of(devices: int, shards: int) -> Mesh:
 def steps(corpus: Corpus, config: TrainConfig, optimizer: Any, mesh: Mesh | None) -> tuple[TrainState, Metrics]:
     """The state after three blocks and an empty one, and what they told."""
     step = make_train_step(config, corpus.vocabulary, optimizer, mesh)
-    state = init_state(config, corpus.vocabulary, optimizer, mesh)
+    state = init_state(config, corpus.vocabulary, optimizer, mesh=mesh)
     some = next(stream(corpus, config, blocks=3)).blocks
     beyond = [np.full_like(part[:1], fill) for part, fill in zip(some, (len(corpus.vocabulary), -1), strict=True)]
     blocks = type(some)(*(np.concatenate(both) for both in zip(some, beyond, strict=True)))
@@ -100,7 +102,7 @@ def test_every_array_lies_where_the_table_says(words: Corpus) -> None:
     mesh = mesh_of(8, 4)
     optimizer = optax.sgd(0.01, momentum=0.9)
     config = config_for("softmax")
-    born = init_state(config, words.vocabulary, optimizer, mesh)
+    born = init_state(config, words.vocabulary, optimizer, mesh=mesh)
     stepped, _ = steps(words, config, optimizer, mesh)
     for state in (born, stepped):
         for table in (*state.params, *state.opt_state[0].trace):
@@ -143,7 +145,7 @@ def test_the_bytes_that_a_step_sends(objective: Objective, shards: int, words: C
     but that softmax's gradient of the outside table is summed over `data`."""
     devices, (config, mesh) = 8, (config_for(objective), mesh_of(8, shards))
     optimizer = default_optimizer(words, config)
-    state = init_state(config, words.vocabulary, optimizer, mesh)
+    state = init_state(config, words.vocabulary, optimizer, mesh=mesh)
     block = jax.tree.map(lambda part: part[0], next(stream(words, config, blocks=1)).blocks)
     text = make_train_step(config, words.vocabulary, optimizer, mesh).lower(state, block).compile().as_text()  # type: ignore[attr-defined]
     tiles, window, dim, noise = config.block // TILE, config.window, config.dim, config.noise
@@ -204,6 +206,21 @@ def test_training_learns_the_same(shards: int, corpus: Corpus) -> None:
     assert [score for _, score in many.scores] == pytest.approx([score for _, score in one.scores], abs=1e-5)
 
 
+@pytest.mark.parametrize("shards", [1, 8])
+def test_training_goes_on_and_leaves_the_frozen_as_it_does_alone(shards: int, corpus: Corpus) -> None:
+    config = TrainConfig(dim=8, block=256, epochs=1, seed=1, sample=0.0)
+    rng = np.random.default_rng(0)
+    size = len(corpus.vocabulary)
+    params = Params(*(jnp.asarray(rng.normal(size=(size, 8)) / 8, jnp.float32) for _ in range(2)))
+    frozen = Frozen(np.arange(size) % 2 == 0, np.arange(size) == 11)
+    alone, together = (
+        train(corpus, config, params=params, frozen=frozen, mesh=mesh) for mesh in (None, MeshConfig(8, shards))
+    )
+    np.testing.assert_allclose(together.vectors, alone.vectors, atol=1e-5)
+    np.testing.assert_array_equal(together.vectors[::2], params.center[::2])
+    assert np.abs(together.vectors[1::2] - params.center[1::2]).min() > 0
+
+
 def test_held_out_loss_is_that_of_one_device(words: Corpus) -> None:
     config = TrainConfig(dim=6, block=8 * TILE, held_out=0.3, objective="softmax")
     rng = np.random.default_rng(0)
@@ -214,15 +231,17 @@ def test_held_out_loss_is_that_of_one_device(words: Corpus) -> None:
 
 
 def test_a_checkpoint_goes_on_where_it_was_sharded(corpus: Corpus, tmp_path: Any) -> None:
-    config, mesh = TrainConfig(dim=8, block=256, epochs=1, seed=1, sample=0.0), MeshConfig(8, 4)
+    config, mesh = TrainConfig(dim=8, block=256, epochs=1, seed=1, sample=0.0), MeshConfig(8, 8)
     saved = CheckpointConfig(checkpoint_dir=tmp_path / "saved", checkpoint_every=64, resume=True)
     stop_soon = lambda report, params: report.step >= 64
     stop_soon.every = 64  # type: ignore[attr-defined]
     train(corpus, config, checkpoints=saved, callbacks=[stop_soon], mesh=mesh)
     resumed = train(corpus, config, checkpoints=saved, mesh=mesh)
     np.testing.assert_array_equal(resumed.vectors, train(corpus, config, mesh=mesh).vectors)
-    with pytest.raises(InputError, match="table rows is 12 there and 16 here"):
-        train(corpus, config, checkpoints=saved, mesh=MeshConfig(8, 8))
+    start = load_start(tmp_path / "saved")  # for a training anywhere else, the filling left out
+    np.testing.assert_array_equal(start.params.center, resumed.vectors)
+    with pytest.raises(InputError, match="table rows is 16 there and 12 here"):
+        train(corpus, config, checkpoints=saved)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from w2v_jax.config import TILE, TextConfig, TrainConfig
 from w2v_jax.frequency import keep_probabilities
 from w2v_jax.text.corpus import Corpus
+from w2v_jax.text.vocabulary import Vocabulary
 from w2v_jax.training import stream as stream_module
 from w2v_jax.training.stream import Blocks, expected_steps, stream
 
@@ -90,6 +91,15 @@ def test_subsampling_keeps_what_the_formula_says() -> None:
     expected = 40 * counts * keep_probabilities(counts, 0.01)
     assert keep_probabilities(counts, 0.01)[0] < 0.3
     np.testing.assert_array_less(np.abs(kept - expected), 5 * np.sqrt(expected) + 1)
+    steps = sum(some.filled for some in stream(corpus, config, blocks=4))
+    assert abs(steps / expected_steps(corpus, config) - 1) < 0.05
+
+
+def test_the_steps_are_of_this_text_whatever_was_counted_before() -> None:
+    known = Vocabulary(tuple(f"w{i}" for i in range(300)), np.full(300, 10**6))
+    rng = np.random.default_rng(0)
+    corpus = Corpus.from_sentences([[f"w{i}" for i in rng.integers(0, 400, 3_000)]], TextConfig(), known=known)
+    config = TrainConfig(sample=1e-3, epochs=3, block=64)
     steps = sum(some.filled for some in stream(corpus, config, blocks=4))
     assert abs(steps / expected_steps(corpus, config) - 1) < 0.05
 

@@ -3,11 +3,18 @@
 import contextlib
 import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
 from ..config import CheckpointConfig, CountsConfig, TextConfig, TrainConfig
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..params import Params
+    from ..text.vocabulary import Vocabulary
+    from ..training.freezing import Frozen
+    from ..training.start import Start
 
 NAMED_CORPORA = ("docstrings", "text8")
 
@@ -21,6 +28,8 @@ def train(
     counting: tyro.conf.OmitArgPrefixes[CountsConfig],
     cache: Path | None = None,
     metrics: Path | None = None,
+    init: str | None = None,
+    freeze: bool = False,
 ) -> None:
     """Train word vectors on a text.
 
@@ -34,14 +43,19 @@ def train(
             also keep the counts and both tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
         cache: Folder for encoded corpora, their counts, and downloads.
         metrics: File for reports, one line of JSON each.
+        init: Go on from these vectors: a vectors file, or a folder of checkpoints. Their words stay, whatever
+            their count in the text, and new ones join them.
+        freeze: The rows of --init stay as they are; only new words learn.
     """
     from ..files import check_writable
     from ..vectors.formats import check_ending
 
     written = [path for path in (out, metrics, checkpoints.checkpoint_dir, counting.counts) if path]
-    for one, other in itertools.combinations([*written, Path(corpus)], 2):
+    for one, other in itertools.combinations([*written, Path(corpus), *([Path(init)] if init else [])], 2):
         if one.resolve() == other.resolve():
             raise InputError(f"{one}: would overwrite another file of this command; choose another name")
+    if freeze and not init:
+        raise InputError("freeze keeps the vectors of --init as they are; name them")
     check_ending(out)
     check_writable(out)
     if metrics:
@@ -50,8 +64,9 @@ def train(
         from ..text.corpus import Corpus
         from ..text.named import named_corpus
 
+        start = _start(init, training.dim) if init else None
         source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
-        encoded = Corpus.from_file(source, text, cache=cache)
+        encoded = Corpus.from_file(source, text, cache=cache, known=start and start.vocabulary)
         print(
             f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
             f"with vectors; encoded in {encoded.folder}"
@@ -75,7 +90,15 @@ def train(
                 write(report, params)
 
         try:
-            vectors = train(encoded, training, callbacks=[record], checkpoints=checkpoints, counts=counting)
+            params, frozen = None, None
+            if start:
+                params, known = _grown(start, encoded.vocabulary, training.seed)
+                print(f"{known.sum():,} of these words known from {init}, {(~known).sum():,} new")
+                frozen = _frozen(start, known) if freeze else None
+            vectors = train(
+                encoded, training, callbacks=[record], checkpoints=checkpoints, counts=counting,
+                params=params, frozen=frozen,
+            )  # fmt: skip
         except (MemoryError, JaxRuntimeError) as error:
             raise InputError(f"training does not fit into memory: {error}") from error
     vectors.save(out)
@@ -88,3 +111,32 @@ def train(
             did = f"{last.step} passes over the counts in {last.seconds:.1f} s, with the start,"
         print(f"{did} after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}")
     print(f"{len(vectors):,} vectors in {out}")
+
+
+def _start(init: str, dim: int) -> "Start":
+    from ..training.start import load_start
+
+    start = load_start(init)
+    has = start.params.center.shape[1]
+    if has != dim:
+        raise InputError(f"{init}: has vectors of {has} numbers, and dim is {dim}; give --dim {has}")
+    return start
+
+
+def _grown(start: "Start", vocabulary: "Vocabulary", seed: int) -> "tuple[Params, Any]":
+    """The tables for a vocabulary, and which of its words were known."""
+    import jax
+
+    from ..training.growth import grow, places
+
+    known = places(start.vocabulary, vocabulary) >= 0
+    return grow(start.params, start.vocabulary, vocabulary, jax.random.key(seed)), known
+
+
+def _frozen(start: "Start", known: Any) -> "Frozen":
+    """The rows that were read; a table that the file did not have must learn."""
+    from ..training.freezing import Frozen
+
+    if known.all() and start.has_outside:
+        raise InputError("freeze leaves nothing to learn: the text has no new words; give a lower --min-count")
+    return Frozen(known, known & start.has_outside)

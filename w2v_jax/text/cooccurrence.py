@@ -19,7 +19,7 @@ from ..errors import InputError
 from .corpus import Corpus, rises_to
 from .counting import COLUMNS, ROW_ENDS, VALUES, write_counts
 
-FORMAT = 1
+FORMAT = 2
 FILES = {ROW_ENDS: np.int64, COLUMNS: np.int32, VALUES: np.float32}
 ANEW = "name another, where they will be counted anew"
 
@@ -102,6 +102,7 @@ class Cooccurrence:
 def _key(corpus: Corpus, config: TrainConfig, counts: CountsConfig) -> dict[str, Any]:
     text = hashlib.sha256(np.ascontiguousarray(corpus.ids).data)
     text.update(np.ascontiguousarray(corpus.line_ends).data)
+    text.update(corpus.vocabulary.counts.tobytes())  # perhaps of an earlier text as well; subsampling goes by them
     return {
         "format": FORMAT, "corpus": text.hexdigest(), "words": len(corpus.vocabulary),
         "window": config.window, "sample": config.sample, "distance": counts.distance,

@@ -1,6 +1,7 @@
 """A corpus of word ids, encoded once, kept on disk and mapped into memory."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import tempfile
@@ -20,6 +21,7 @@ from .tokens import Piece, pieces_of_sentences, pieces_of_text
 from .vocabulary import Vocabulary
 
 FORMAT = 2
+COUNTED_AT_ONCE = 1 << 20  # tokens
 IDS, LINE_ENDS = "ids.int32", "line_ends.int64"
 
 
@@ -49,6 +51,7 @@ class Corpus:
         config: TextConfig | None = None,
         *,
         cache: str | os.PathLike[str] | None = None,
+        known: Vocabulary | None = None,
     ) -> "Corpus":
         """Encode a text file, or map what an earlier call left in the `cache` folder.
 
@@ -56,34 +59,53 @@ class Corpus:
         checksum whether an encoding in the cache fits it, and once more when none does; put
         `simplecache::` before a URL to fetch it once.
 
+        Args:
+          known: the vocabulary of an earlier text, to go on from: its words stay, whatever their count here,
+            and their counts are those of both texts. New ones enter by `config`, whose `max_vocab` bounds
+            them all.
+
         Raises:
-          InputError: the file cannot be read, is not text, or has too few words; or the cache
-            cannot be written.
+          InputError: the file cannot be read, is not text, or has too few words; the cache cannot be
+            written; or more words are known than `max_vocab`.
         """
         config = config or TextConfig()
         key = {"format": FORMAT, "sha256": _source_checksum(path), "text": dataclasses.asdict(config)}
+        key |= {"known": known.sha256} if known else {}
         stem = Path(os.fspath(path)).name.split(".")[0][:64]
         folder = Path(cache if cache is not None else default_cache()) / f"{stem}-{digest(key)}"
         found = _load(folder, key)
         if found is None:
-            _encode_to(folder, key, _pieces(path, config), config, os.fspath(path))
+            _encode_to(folder, key, _pieces(path, config), config, os.fspath(path), known)
             found = _load(folder, key)
         if found is None:
             raise InputError(f"{folder}: does not hold what was written there; delete it and try again")
         return found
 
     @classmethod
-    def from_sentences(cls, sentences: Iterable[Iterable[str]], config: TextConfig | None = None) -> "Corpus":
-        """Encode sentences that Python holds, each a list of words, which are taken as they are.
+    def from_sentences(
+        cls,
+        sentences: Iterable[Iterable[str]],
+        config: TextConfig | None = None,
+        *,
+        known: Vocabulary | None = None,
+    ) -> "Corpus":
+        """Encode sentences that Python holds, each a list of words, which are taken as they are; `known` as above.
 
         Raises:
-          InputError: a sentence is not a list of words, or no word is frequent enough.
+          InputError: a sentence is not a list of words, no word is frequent enough, or more are known than `max_vocab`.
         """
         config = config or TextConfig()
         with tempfile.TemporaryFile() as scratch, tempfile.TemporaryFile() as ids, tempfile.TemporaryFile() as ends:
             pieces = pieces_of_sentences(sentences)
-            encoded = encode(pieces, config, "the sentences", scratch=scratch, ids=ids, ends=ends)
+            encoded = encode(pieces, config, "the sentences", scratch=scratch, ids=ids, ends=ends, known=known)
             return cls(_map(ids, np.int32), _map(ends, np.int64), encoded.vocabulary, encoded.source_tokens)
+
+    @functools.cached_property
+    def occurrences(self) -> Integer[np.ndarray, " V"]:
+        """How often each word stands in this text; the vocabulary's counts may be of an earlier one as well."""
+        parts = range(0, len(self.ids), COUNTED_AT_ONCE)
+        counts = (np.bincount(self.ids[i : i + COUNTED_AT_ONCE], minlength=len(self.vocabulary)) for i in parts)
+        return functools.reduce(np.add, counts)
 
 
 def _pieces(path: str | os.PathLike[str], config: TextConfig) -> Iterator[Piece]:
@@ -97,14 +119,16 @@ def _source_checksum(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
-def _encode_to(folder: Path, key: dict[str, Any], pieces: Any, config: TextConfig, name: str) -> None:
+def _encode_to(
+    folder: Path, key: dict[str, Any], pieces: Any, config: TextConfig, name: str, known: Vocabulary | None
+) -> None:
     with making(folder, key) as (temporary, about):
         with (
             tempfile.TemporaryFile(dir=temporary) as scratch,
             open(temporary / IDS, "wb") as ids,
             open(temporary / LINE_ENDS, "wb") as ends,
         ):
-            encoded = encode(pieces, config, name, scratch=scratch, ids=ids, ends=ends)
+            encoded = encode(pieces, config, name, scratch=scratch, ids=ids, ends=ends, known=known)
         about["words"] = encoded.vocabulary.words
         about["counts"] = encoded.vocabulary.counts.tolist()
         about["source_tokens"] = encoded.source_tokens

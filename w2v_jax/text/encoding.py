@@ -26,7 +26,14 @@ class Encoded(NamedTuple):
 
 
 def encode(
-    pieces: Iterable[Piece], config: TextConfig, name: str, *, scratch: BinaryIO, ids: BinaryIO, ends: BinaryIO
+    pieces: Iterable[Piece],
+    config: TextConfig,
+    name: str,
+    *,
+    scratch: BinaryIO,
+    ids: BinaryIO,
+    ends: BinaryIO,
+    known: Vocabulary | None = None,
 ) -> Encoded:
     """Write the id of every token in the vocabulary as int32, and where each line ends as int64.
 
@@ -34,11 +41,19 @@ def encode(
     all have been counted, the provisional ids become places in the vocabulary and words outside it
     vanish. `scratch` holds the provisional ids meanwhile.
 
+    The words of `known` stay in the vocabulary, however often the text has them, and their counts
+    are those of both texts; a word known without a count has been seen once.
+
     Raises:
-      InputError: there is no word, or none is frequent enough for the vocabulary.
+      InputError: there is no word, none is frequent enough for the vocabulary, or more are known than it may hold.
     """
     provisional: defaultdict[str | None, int] = defaultdict(None, {"": NO_WORD, None: LINE_END})
     provisional.default_factory = provisional.__len__
+    counted = zip(known.words, known.counts.tolist(), strict=True) if known else ()
+    seen = {word: max(1, count) for word, count in counted if word}  # other programs know an empty word
+    before = np.array([provisional[word] for word in seen], np.int64)
+    if config.max_vocab is not None and len(before) > config.max_vocab:
+        raise InputError(f"max_vocab is {config.max_vocab}, but {len(before)} words are known already; give no less")
     for types, indices, line_lengths in pieces:
         ids_of_types = np.fromiter(map(provisional.__getitem__, types), np.int32, len(types))
         scratch.write(np.insert(ids_of_types[indices], np.cumsum(line_lengths)[:-1], LINE_END).data)
@@ -50,11 +65,13 @@ def encode(
     counts[[NO_WORD, LINE_END]] = 0
     if not counts.any():
         raise InputError(f"{name}: holds no words; give a text file, one sentence a line")
-    chosen = select(words, counts, min_count=config.min_count, max_size=config.max_vocab)
-    if not len(chosen):
+    total = counts.copy()
+    total[before] += np.array(list(seen.values()), np.int64)
+    chosen = select(words, total, min_count=config.min_count, max_size=config.max_vocab, known=before)
+    if not counts[chosen].any():
         raise InputError(
-            f"{name}: none of its {np.count_nonzero(counts):,} words occurs {config.min_count} times; "
-            f"lower the minimum count (the most frequent occurs {counts.max():,} times)"
+            f"{name}: none of its {np.count_nonzero(counts):,} words {'is known or ' if seen else ''}occurs "
+            f"{config.min_count} times; lower the minimum count (the most frequent occurs {counts.max():,} times)"
         )
     place = np.full(len(words), -1, np.int32)
     place[chosen] = np.arange(len(chosen), dtype=np.int32)
@@ -69,7 +86,7 @@ def encode(
         line_ends = np.concatenate([last_end, tokens_after[part == LINE_END]])
         ends.write(line_ends[1:][np.diff(line_ends) > 0].data)  # a line with no word left is none
         tokens, last_end = int(tokens_after[-1]), line_ends[-1:]
-    vocabulary = Vocabulary(tuple(words[i] for i in chosen), counts[chosen])
+    vocabulary = Vocabulary(tuple(words[i] for i in chosen), total[chosen])
     return Encoded(vocabulary, int(counts.sum()), tokens)
 
 

@@ -3,12 +3,15 @@
 import dataclasses
 import difflib
 import functools
+import hashlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Integer
 
 from ..errors import InputError
+
+NOBODY = np.empty(0, np.int64)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,6 +54,11 @@ class Vocabulary:
         """Each word's id."""
         return {word: i for i, word in enumerate(self.words)}
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """What two vocabularies share only if their words and counts are the same."""
+        return hashlib.sha256("\n".join(self.words).encode() + self.counts.tobytes()).hexdigest()
+
     def _suggestion(self, word: str) -> str:
         # difflib compares with every word it is given: the most frequent ones are likelier, and enough.
         close = [w for w in (word.lower(), word.capitalize(), word.upper()) if w in self.index]
@@ -59,16 +67,27 @@ class Vocabulary:
 
 
 def select(
-    words: Sequence[str], counts: Iterable[int], *, min_count: int, max_size: int | None
+    words: Sequence[str],
+    counts: Iterable[int],
+    *,
+    min_count: int,
+    max_size: int | None,
+    known: Integer[np.ndarray, " n"] = NOBODY,
 ) -> Integer[np.ndarray, " V"]:
     """Which words make the vocabulary, in its order: by falling count, equal counts by code point.
 
-    Words seen fewer than `min_count` times are left out, and all but the first `max_size`.
+    Words seen fewer than `min_count` times are left out, and all but the first `max_size`; those in
+    `known`, places in `words`, stay whatever their count, and others fill up what they leave.
 
     >>> select(["b", "rare", "a", "the"], [2, 1, 2, 9], min_count=2, max_size=None).tolist()
     [3, 2, 0]
     """
     counts = np.asarray(counts, np.int64)
-    kept = np.flatnonzero(counts >= min_count)
-    order = sorted(kept.tolist(), key=lambda i: (-counts[i], words[i]))
-    return np.array(order[:max_size], np.int64)
+    is_known = np.zeros(len(words), bool)
+    is_known[known] = True
+    kept = np.flatnonzero((counts >= min_count) | is_known)
+    order = np.array(sorted(kept.tolist(), key=lambda i: (-counts[i], words[i])), np.int64)
+    if max_size is None:
+        return order
+    stays = is_known[order]
+    return order[stays | (np.cumsum(~stays) <= max_size - len(known))]

@@ -3,12 +3,14 @@
 A checkpoint holds the train state, and says of which training: its config, its corpus, its
 optimizer. All else follows from (seed, step), so that training which was killed anywhere and
 resumed ends with the bits of one that never was. Orbax writes in the background, under another name
-until all is there, and deletes what is old.
+until all is there, and deletes what is old. The words stand beside the checkpoints, once, so that
+another training can start from them.
 """
 
 import contextlib
 import dataclasses
 import hashlib
+import json
 import logging
 import signal
 import sys
@@ -22,33 +24,50 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 
 from ..config import TILE, CheckpointConfig, TrainConfig
 from ..errors import InputError, Stopped
+from ..files import writing
+from ..params import Params
 from ..text.corpus import Corpus
+from ..text.vocabulary import Vocabulary
+from .freezing import Frozen
 from .processes import exchange
 from .state import TrainState
 from .stream import CHUNK, STRETCH
 
-DIGESTS = ("vocabulary", "corpus", "optimizer")  # parts of an identity that nobody would read
+DIGESTS = ("vocabulary", "corpus", "optimizer", "starting point", "freezing")  # that nobody would read
+VOCABULARY = "vocabulary.json"  # beside the checkpoints
 KEPT = 2  # so that there is a whole one while another is written, and one to fall back on
 
 
-def identity(corpus: Corpus, config: TrainConfig, state: TrainState) -> dict[str, Any]:
+def identity(
+    corpus: Corpus, config: TrainConfig, state: TrainState, params: Params | None = None, frozen: Frozen | None = None
+) -> dict[str, Any]:
     """What two trainings must share for one to go on where the other stopped.
 
     An optimizer is known by its state's shapes; that its numbers are the same is the caller's to see to.
+
+    Args:
+      params: where training starts from, if not from `config.seed`.
     """
-    vocabulary = corpus.vocabulary
     return {
         "format": [TILE, CHUNK, STRETCH],
         **dataclasses.asdict(config),
-        "vocabulary": _sha256("\n".join(vocabulary.words).encode(), vocabulary.counts),
+        "vocabulary": corpus.vocabulary.sha256,
         "corpus": _sha256(*exchange(_sha256(corpus.ids, corpus.line_ends).encode())),
         "table rows": len(state.params.center),
-        "optimizer": str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", state.opt_state)),
+        "optimizer": shapes(state.opt_state),
+        "starting point": params and _sha256(*map(np.asarray, params)),
+        "freezing": frozen and _sha256(*map(np.asarray, frozen)),
     }
+
+
+def shapes(opt_state: optax.OptState) -> str:
+    """What an optimizer is known by."""
+    return str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", opt_state))
 
 
 class Checkpoints:
@@ -58,9 +77,10 @@ class Checkpoints:
       InputError: the folder cannot be used, or holds checkpoints and `resume` was not asked for.
     """
 
-    def __init__(self, config: CheckpointConfig, identity: dict[str, Any]) -> None:
+    def __init__(self, config: CheckpointConfig, identity: dict[str, Any], vocabulary: Vocabulary) -> None:
         self.folder, self.every, self.identity = Path(config.checkpoint_dir or ""), config.checkpoint_every, identity
         self.resume, self.stack = config.resume, contextlib.ExitStack()
+        self.unwritten: Vocabulary | None = vocabulary
         # Only where it goes on: a half-written checkpoint may be of a training that still runs.
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=config.resume)
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax prints there what it raises too
@@ -133,6 +153,9 @@ class Checkpoints:
         """Begin to write a checkpoint, unless the last one is of this step; it replaces older ones when it is whole."""
         if self.latest == step:
             return
+        if self.unwritten is not None:
+            _write_vocabulary(self.folder / VOCABULARY, self.unwritten)
+            self.unwritten = None
         # A copy, because the next step takes the state's buffers while Orbax is still writing.
         copy = jax.tree.map(jnp.copy, state)
         about = {"training": self.identity, "words": words}
@@ -151,6 +174,12 @@ class Checkpoints:
             yield
         except Exception as error:  # of any kind, and perhaps of the checkpoint before: it is written in the background
             raise InputError(f"{self.folder}: a checkpoint cannot be written: {error}") from error
+
+
+def _write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
+    about = {"words": vocabulary.words, "counts": vocabulary.counts.tolist()}
+    with writing(path) as file:
+        file.write(json.dumps(about, ensure_ascii=False).encode())
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
@@ -21,6 +22,7 @@ from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
+from .freezing import Frozen, freeze
 from .mesh import make_mesh, over_devices, put, tiles_on
 from .processes import everyones_number, or_a_line
 from .reports import Callback, Reports, Tally
@@ -43,6 +45,8 @@ def train(
     callbacks: Iterable[Callback] = (),
     checkpoints: CheckpointConfig | None = None,
     counts: CountsConfig | None = None,
+    params: Params | None = None,
+    frozen: Frozen | None = None,
     mesh: MeshConfig | None = None,
 ) -> KeyedVectors:
     """Train word vectors on a corpus; the trained tables are the result's `.params`.
@@ -57,10 +61,14 @@ def train(
         of its own, encoded with the vocabulary of all.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
+      params: where training starts from, such as `grow` makes of earlier ones, instead of fresh tables; where
+        there is a checkpoint to resume from, that.
+      frozen: rows of `params` that stay as they are.
 
     Raises:
       InputError: the vocabulary is a single word, or no line has two words; an option is not for this
-        objective; the checkpoints cannot be written or read, or are of another training.
+        objective; `params` or `frozen` are not of this vocabulary; the checkpoints cannot be written or
+        read, or are of another training.
       Stopped: a signal came, and where training stands has been saved.
       FloatingPointError: the loss is no longer a number.
 
@@ -73,17 +81,21 @@ def train(
     vocabulary = corpus.vocabulary
     _check_that_there_is_text(corpus, config)
     devices = make_mesh(mesh or MeshConfig())
-    _check_that_options_fit(config, checkpoints, counts, devices)
+    _check_that_options_fit(config, checkpoints, counts, params, frozen, devices)
     if config.objective in COUNTED:
         return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
-    state = init_state(config, vocabulary, optimizer, devices)
+    if frozen is not None:
+        _check_that_masks_fit(frozen, len(vocabulary))
+        optimizer = freeze(optimizer, frozen)
+    state = init_state(config, vocabulary, optimizer, params, devices)
     words_an_epoch = sum(everyones_number(len(corpus.ids)))
 
     with contextlib.ExitStack() as stack:
         saved, step, words = None, 0, 0
         if checkpoints and checkpoints.checkpoint_dir:
-            saved = stack.enter_context(Checkpoints(checkpoints, identity(corpus, config, state)))
+            about = identity(corpus, config, state, params, frozen)
+            saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
             state, step, words = saved.restore(state)
         began = time.perf_counter()
         run = _compile(make_train_step(config, vocabulary, optimizer, devices), state, config, devices)
@@ -156,8 +168,19 @@ def _of_this_process(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, block=config.block // jax.process_count())
 
 
+def _check_that_masks_fit(frozen: Frozen, vocab_size: int) -> None:
+    if {np.shape(mask) for mask in frozen} != {(vocab_size,)}:
+        shapes = " and ".join(str(np.shape(mask)) for mask in frozen)
+        raise InputError(f"frozen has the shapes {shapes}; {vocab_size} words need ({vocab_size},) twice")
+
+
 def _check_that_options_fit(
-    config: TrainConfig, checkpoints: CheckpointConfig | None, counts: CountsConfig | None, mesh: Mesh | None
+    config: TrainConfig,
+    checkpoints: CheckpointConfig | None,
+    counts: CountsConfig | None,
+    params: Params | None,
+    frozen: Frozen | None,
+    mesh: Mesh | None,
 ) -> None:
     if mesh and config.objective not in ("negative-sampling", "softmax"):
         raise InputError(f"{config.objective} trains on one device; over {mesh.size}, negative-sampling and softmax do")
@@ -172,6 +195,9 @@ def _check_that_options_fit(
     if config.held_out or (checkpoints and checkpoints.checkpoint_dir):
         raise InputError(f"{config.objective} sees the whole corpus in each of a few passes: "
                          "it holds no text out and writes no checkpoints")  # fmt: skip
+    if params is not None or frozen is not None:
+        raise InputError(f"{config.objective} starts from the counts themselves, and moves every row: "
+                         "it takes no earlier vectors and freezes none")  # fmt: skip
 
 
 def _compile(step: Any, state: TrainState, config: TrainConfig, mesh: Mesh | None) -> Any:

@@ -102,6 +102,11 @@ def gathered(params: Params, vocab_size: int) -> Params:
     return Params(*(jnp.asarray(table[:vocab_size]) for table in params))
 
 
+def by_rows(mesh: Mesh) -> NamedSharding:
+    """How a table [rows, D] is split."""
+    return NamedSharding(mesh, P(VOCABULARY))
+
+
 def device_count() -> int:
     """How many devices share in the step that is traced now."""
     return jax.lax.axis_size(BOTH) if on_mesh() else 1

@@ -40,8 +40,7 @@ class Blocks(NamedTuple):
 
 def expected_steps(corpus: Corpus, config: TrainConfig) -> int:
     """How many blocks the training stream is expected to fill; its true number differs by chance, and little."""
-    counts = corpus.vocabulary.counts
-    kept = (counts * keep_probabilities(counts, config.sample)).sum()
+    kept = (corpus.occurrences * keep_probabilities(corpus.vocabulary.counts, config.sample)).sum()
     return config.epochs * max(1, math.ceil((1 - config.held_out) * float(kept) / config.block))
 
 
