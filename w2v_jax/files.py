@@ -12,12 +12,18 @@ from typing import BinaryIO, cast
 
 import fsspec
 from fsspec.compression import zstd
+from fsspec.utils import infer_compression
 
 from .errors import InputError
 
 UNREADABLE: tuple[type[Exception], ...] = (
     OSError, EOFError, ImportError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, zstd.ZstdError
 )  # fmt: skip
+
+
+def is_packed(path: str | os.PathLike[str]) -> bool:
+    """Whether `reading` unpacks a file of this name."""
+    return infer_compression(os.fspath(path)) is not None
 
 
 @contextlib.contextmanager

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from ..config import CheckpointConfig, CountsConfig, TextConfig, TrainConfig
+from ..config import CheckpointConfig, CountsConfig, MeshConfig, ProcessConfig, TextConfig, TrainConfig
 from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..params import Params
+    from ..text.part import Part
     from ..text.vocabulary import Vocabulary
     from ..training.freezing import Frozen
     from ..training.start import Start
@@ -26,6 +27,8 @@ def train(
     text: tyro.conf.OmitArgPrefixes[TextConfig],
     checkpoints: tyro.conf.OmitArgPrefixes[CheckpointConfig],
     counting: tyro.conf.OmitArgPrefixes[CountsConfig],
+    devices: tyro.conf.OmitArgPrefixes[MeshConfig],
+    together: tyro.conf.OmitArgPrefixes[ProcessConfig],
     cache: Path | None = None,
     metrics: Path | None = None,
     init: str | None = None,
@@ -38,7 +41,8 @@ def train(
     Args:
         corpus: A text file, words separated by spaces, a sentence or a document a line or one endless
             line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL. Or a named corpus:
-            docstrings (what is installed here) or text8 (100 MB of Wikipedia, downloaded).
+            docstrings (what is installed here) or text8 (100 MB of Wikipedia, downloaded). Where several
+            processes train, each reads its stretch of a plain file, or, with {process} in the name, its own.
         out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec); .safetensors or .npz, which
             also keep the counts and both tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
         cache: Folder for encoded corpora, their counts, and downloads.
@@ -57,19 +61,22 @@ def train(
     if freeze and not init:
         raise InputError("freeze keeps the vectors of --init as they are; name them")
     check_ending(out)
-    check_writable(out)
-    if metrics:
-        check_writable(metrics)
+    part = _join(together) if together != ProcessConfig() else None
+    first = part is None or part.number == 0  # which alone writes, and speaks
+    for path in (out, metrics) if first else ():
+        if path:
+            check_writable(path)
     with contextlib.ExitStack() as stack:
         from ..text.corpus import Corpus
         from ..text.named import named_corpus
 
         start = _start(init, training.dim) if init else None
         source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
-        encoded = Corpus.from_file(source, text, cache=cache, known=start and start.vocabulary)
-        print(
+        encoded = Corpus.from_file(source, text, cache=cache, known=start and start.vocabulary, part=part)
+        say = print if first else lambda *_: None
+        say(
             f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
-            f"with vectors; encoded in {encoded.folder}"
+            f"with vectors; encoded in {encoded.folder}" + (f"; part 1 of {part.of}" if part else "")
         )
         from jax.errors import JaxRuntimeError
 
@@ -82,7 +89,7 @@ def train(
         writers: list[Callback] = []
 
         def record(report: Report, params: Params) -> None:
-            if metrics and not reports:  # not before: a training that is refused leaves the old file alone
+            if metrics and first and not reports:  # not before: a training that is refused leaves the old file alone
                 mode = "a" if report.resumed else "w"
                 writers.append(write_json_lines(stack.enter_context(open(metrics, mode, encoding="utf-8"))))
             reports.append(report)
@@ -93,14 +100,16 @@ def train(
             params, frozen = None, None
             if start:
                 params, known = _grown(start, encoded.vocabulary, training.seed)
-                print(f"{known.sum():,} of these words known from {init}, {(~known).sum():,} new")
+                say(f"{known.sum():,} of these words known from {init}, {(~known).sum():,} new")
                 frozen = _frozen(start, known) if freeze else None
             vectors = train(
                 encoded, training, callbacks=[record], checkpoints=checkpoints, counts=counting,
-                params=params, frozen=frozen,
+                params=params, frozen=frozen, mesh=devices,
             )  # fmt: skip
         except (MemoryError, JaxRuntimeError) as error:
             raise InputError(f"training does not fit into memory: {error}") from error
+    if not first:
+        return
     vectors.save(out)
     if reports:  # none where nothing was trained: resumed at the end, or ppmi-svd
         last = reports[-1]
@@ -111,6 +120,12 @@ def train(
             did = f"{last.step} passes over the counts in {last.seconds:.1f} s, with the start,"
         print(f"{did} after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}")
     print(f"{len(vectors):,} vectors in {out}")
+
+
+def _join(together: ProcessConfig) -> "Part | None":
+    from ..training.processes import join
+
+    return join(together)
 
 
 def _start(init: str, dim: int) -> "Start":

@@ -15,8 +15,8 @@ from jaxtyping import Integer
 from ..cache import default_cache, digest, made, making
 from ..config import TextConfig
 from ..errors import InputError
-from ..files import reading
 from .encoding import encode
+from .part import Part, reading_part
 from .tokens import Piece, pieces_of_sentences, pieces_of_text
 from .vocabulary import Vocabulary
 
@@ -52,6 +52,7 @@ class Corpus:
         *,
         cache: str | os.PathLike[str] | None = None,
         known: Vocabulary | None = None,
+        part: Part | None = None,
     ) -> "Corpus":
         """Encode a text file, or map what an earlier call left in the `cache` folder.
 
@@ -63,19 +64,22 @@ class Corpus:
           known: the vocabulary of an earlier text, to go on from: its words stay, whatever their count here,
             and their counts are those of both texts. New ones enter by `config`, whose `max_vocab` bounds
             them all.
+          part: encode only this part of the text, with the vocabulary and the counts of all.
 
         Raises:
           InputError: the file cannot be read, is not text, or has too few words; the cache cannot be
             written; or more words are known than `max_vocab`.
         """
         config = config or TextConfig()
-        key = {"format": FORMAT, "sha256": _source_checksum(path), "text": dataclasses.asdict(config)}
+        checksum = _source_checksum(path, part)
+        key = {"format": FORMAT, "sha256": checksum, "text": dataclasses.asdict(config)}
         key |= {"known": known.sha256} if known else {}
+        key |= {"part": part.number, "parts": list(map(bytes.decode, part.exchange(checksum.encode())))} if part else {}
         stem = Path(os.fspath(path)).name.split(".")[0][:64]
         folder = Path(cache if cache is not None else default_cache()) / f"{stem}-{digest(key)}"
         found = _load(folder, key)
-        if found is None:
-            _encode_to(folder, key, _pieces(path, config), config, os.fspath(path), known)
+        if not all(part.exchange(b"1" if found else b"") if part else [found]):  # all parts are encoded together
+            _encode_to(folder, key, _pieces(path, config, part), config, os.fspath(path), known, part)
             found = _load(folder, key)
         if found is None:
             raise InputError(f"{folder}: does not hold what was written there; delete it and try again")
@@ -108,19 +112,26 @@ class Corpus:
         return functools.reduce(np.add, counts)
 
 
-def _pieces(path: str | os.PathLike[str], config: TextConfig) -> Iterator[Piece]:
+def _pieces(path: str | os.PathLike[str], config: TextConfig, part: Part | None) -> Iterator[Piece]:
     """The file's pieces; an error while it is read is the file's, and not the folder's that is written meanwhile."""
-    with reading(path) as file:
-        yield from pieces_of_text(file, config, os.fspath(path))
+    where = f"{os.fspath(path)}, part {part.number + 1} of {part.of}" if part else os.fspath(path)
+    with reading_part(path, part) as file:
+        yield from pieces_of_text(file, config, where)
 
 
-def _source_checksum(path: str | os.PathLike[str]) -> str:
-    with reading(path, unpack=False) as file:
+def _source_checksum(path: str | os.PathLike[str], part: Part | None) -> str:
+    with reading_part(path, part, unpack=False) as file:
         return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
 def _encode_to(
-    folder: Path, key: dict[str, Any], pieces: Any, config: TextConfig, name: str, known: Vocabulary | None
+    folder: Path,
+    key: dict[str, Any],
+    pieces: Any,
+    config: TextConfig,
+    name: str,
+    known: Vocabulary | None,
+    part: Part | None,
 ) -> None:
     with making(folder, key) as (temporary, about):
         with (
@@ -128,7 +139,7 @@ def _encode_to(
             open(temporary / IDS, "wb") as ids,
             open(temporary / LINE_ENDS, "wb") as ends,
         ):
-            encoded = encode(pieces, config, name, scratch=scratch, ids=ids, ends=ends, known=known)
+            encoded = encode(pieces, config, name, scratch=scratch, ids=ids, ends=ends, known=known, part=part)
         about["words"] = encoded.vocabulary.words
         about["counts"] = encoded.vocabulary.counts.tolist()
         about["source_tokens"] = encoded.source_tokens

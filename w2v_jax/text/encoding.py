@@ -10,6 +10,7 @@ from jaxtyping import Integer
 
 from ..config import TextConfig
 from ..errors import InputError
+from .part import Part
 from .tokens import Piece
 from .vocabulary import Vocabulary, select
 
@@ -34,6 +35,7 @@ def encode(
     ids: BinaryIO,
     ends: BinaryIO,
     known: Vocabulary | None = None,
+    part: Part | None = None,
 ) -> Encoded:
     """Write the id of every token in the vocabulary as int32, and where each line ends as int64.
 
@@ -42,7 +44,8 @@ def encode(
     vanish. `scratch` holds the provisional ids meanwhile.
 
     The words of `known` stay in the vocabulary, however often the text has them, and their counts
-    are those of both texts; a word known without a count has been seen once.
+    are those of both texts; a word known without a count has been seen once. With a `part`, the
+    vocabulary and its counts are of all parts; the ids, of this one.
 
     Raises:
       InputError: there is no word, none is frequent enough for the vocabulary, or more are known than it may hold.
@@ -58,15 +61,19 @@ def encode(
         ids_of_types = np.fromiter(map(provisional.__getitem__, types), np.int32, len(types))
         scratch.write(np.insert(ids_of_types[indices], np.cumsum(line_lengths)[:-1], LINE_END).data)
 
-    words = [word or "" for word in provisional]
-    counts = np.zeros(len(words), np.int64)
-    for part in _slices(scratch):
-        counts += np.bincount(part, minlength=len(words))
+    counts = np.zeros(len(provisional), np.int64)
+    for some in _slices(scratch):
+        counts += np.bincount(some, minlength=len(counts))
     counts[[NO_WORD, LINE_END]] = 0
-    if not counts.any():
+    others = part.counts([word or "" for word in provisional], counts) if part else []
+    if not all(some.any() for some in (counts, *(some for _, some in others))):
         raise InputError(f"{name}: holds no words; give a text file, one sentence a line")
+    places = [(np.fromiter(map(provisional.__getitem__, theirs), np.int64), some) for theirs, some in others]
+    words = [word or "" for word in provisional]
+    counts.resize(len(words))
     total = counts.copy()
-    total[before] += np.array(list(seen.values()), np.int64)
+    for theirs, some in (*places, (before, np.array(list(seen.values()), np.int64))):
+        total[theirs] += some
     chosen = select(words, total, min_count=config.min_count, max_size=config.max_vocab, known=before)
     if not counts[chosen].any():
         raise InputError(
@@ -78,12 +85,12 @@ def encode(
 
     tokens = 0
     last_end = np.zeros(1, np.int64)
-    for part in itertools.chain(_slices(scratch), [np.array([LINE_END])]):
-        final = place[part]
+    for some in itertools.chain(_slices(scratch), [np.array([LINE_END])]):
+        final = place[some]
         inside = final >= 0
         ids.write(final[inside].data)
         tokens_after = tokens + np.cumsum(inside)
-        line_ends = np.concatenate([last_end, tokens_after[part == LINE_END]])
+        line_ends = np.concatenate([last_end, tokens_after[some == LINE_END]])
         ends.write(line_ends[1:][np.diff(line_ends) > 0].data)  # a line with no word left is none
         tokens, last_end = int(tokens_after[-1]), line_ends[-1:]
     vocabulary = Vocabulary(tuple(words[i] for i in chosen), total[chosen])

@@ -128,7 +128,8 @@ def train(
 
 def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
     """SGD with the learning rate falling linearly over the whole training (word2vec.c, 2013)."""
-    return bounded_sgd(optax.linear_schedule(config.lr, config.lr * 1e-4, expected_steps(corpus, config)))
+    steps = expected_steps(corpus, _of_this_process(config), everyones_number)
+    return bounded_sgd(optax.linear_schedule(config.lr, config.lr * 1e-4, steps))
 
 
 def make_held_out_loss(

@@ -10,16 +10,15 @@ from jax.experimental import multihost_utils
 
 from ..config import ProcessConfig
 from ..errors import InputError
+from ..text.part import Part
 
 
-def join(config: ProcessConfig) -> None:
-    """Meet the other processes, before anything else is asked of JAX; alone where none are named.
+def join(config: ProcessConfig) -> Part | None:
+    """Meet the other processes, before anything else is asked of JAX; this one's part of the text, if there are others.
 
     Raises:
       InputError: they did not come, or the address cannot be used.
     """
-    if not config.coordinator and not config.cluster:
-        return
     try:
         jax.distributed.initialize(
             config.coordinator, config.processes, config.process,
@@ -27,6 +26,8 @@ def join(config: ProcessConfig) -> None:
         )  # fmt: skip
     except (JaxRuntimeError, RuntimeError, ValueError) as error:
         raise InputError(f"the processes did not meet: {error}") from error
+    count = jax.process_count()
+    return Part(jax.process_index(), count, exchange) if count > 1 else None
 
 
 @contextmanager

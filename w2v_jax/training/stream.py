@@ -38,14 +38,14 @@ class Blocks(NamedTuple):
     """Tokens of the corpus read by their end, by all processes, epoch upon epoch, dropped ones too."""
 
 
-def expected_steps(corpus: Corpus, config: TrainConfig) -> int:
-    """How many blocks the training stream is expected to fill; its true number differs by chance, and little."""
-    kept = (corpus.occurrences * keep_probabilities(corpus.vocabulary.counts, config.sample)).sum()
-    return config.epochs * max(1, math.ceil((1 - config.held_out) * float(kept) / config.block))
-
-
 Everyones = Callable[[int], Sequence[int]]
 """A number that this process has → those of all that train together, the same for each of them."""
+
+
+def expected_steps(corpus: Corpus, config: TrainConfig, everyones: Everyones = lambda mine: [mine]) -> int:
+    """How many blocks the training stream is expected to fill; its true number differs by chance, and little."""
+    kept = (corpus.occurrences * keep_probabilities(corpus.vocabulary.counts, config.sample)).sum()
+    return config.epochs * max(1, *everyones(math.ceil((1 - config.held_out) * float(kept) / config.block)))
 
 
 def stream(
