@@ -34,7 +34,7 @@ from ..params import Params
 from ..text.corpus import Corpus
 from ..text.vocabulary import Vocabulary
 from .freezing import Frozen
-from .processes import exchange
+from .processes import exchange, or_a_line
 from .state import TrainState
 from .stream import CHUNK, STRETCH
 
@@ -171,7 +171,10 @@ class Checkpoints:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         try:
-            yield
+            with or_a_line():
+                yield
+        except InputError:
+            raise
         except Exception as error:  # of any kind, and perhaps of the checkpoint before: it is written in the background
             raise InputError(f"{self.folder}: a checkpoint cannot be written: {error}") from error
 

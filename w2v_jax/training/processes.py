@@ -19,6 +19,7 @@ def join(config: ProcessConfig) -> Part | None:
     Raises:
       InputError: they did not come, or the address cannot be used.
     """
+    jax.config.update("jax_enable_recoverability", True)  # or the runtime ends us, with a page of its own, for another
     try:
         jax.distributed.initialize(
             config.coordinator, config.processes, config.process,
