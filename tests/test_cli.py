@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 import pytest
 from fsspec.compression import zstd
@@ -30,7 +31,9 @@ from fsspec.compression import zstd
 from w2v_jax.cli import main
 from w2v_jax.training import loop
 from w2v_jax.training.checkpoints import Checkpoints
+from w2v_jax.vectors.analogies import evaluate_analogies
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
+from w2v_jax.vectors.similarity import evaluate_similarity
 
 
 def some_text() -> bytes:
@@ -353,7 +356,7 @@ def test_evaluate(run: Run) -> None:
     status, printed, err = run("evaluate v.bin --similarity pairs.txt --analogies questions.txt")
     assert (status, err) == (0, "")
     assert printed.splitlines() == [
-        "pairs.txt: Spearman 1.0000, Pearson 0.9842, 3 pairs (75.0%)",
+        "pairs.txt: Spearman 1.0000 (95 %: 1.0000 to 1.0000), Pearson 0.9842, 3 pairs (75.0%)",
         "questions.txt, 30,000 most frequent words:",
         "  100.0%       1 of      1  (1 skipped)  royalty",
         "    0.0%       0 of      1  (0 skipped)  fruit",
@@ -367,10 +370,59 @@ def test_evaluate_as_json(run: Run) -> None:
     got = strict_json(printed)
     assert got["similarity"]["pairs.txt"]["spearman"] == pytest.approx(1)
     assert got["similarity"]["pairs.txt"]["coverage"] == 0.75
+    assert (got["similarity"]["pairs.txt"]["low"], got["similarity"]["pairs.txt"]["high"]) == pytest.approx((1, 1))
     royalty, fruit, total = got["analogies"]["questions.txt"]
     assert royalty == {"name": "royalty", "correct": 1, "asked": 1, "skipped": 1, "accuracy": 1.0}
     assert fruit["asked"] == 0  # the apple is the fifth word
     assert total["asked"] == 1
+
+
+@pytest.fixture
+def hard(folder: Path) -> KeyedVectors:
+    """Vectors, pairs and questions in files, of which every way to evaluate says something else."""
+    draw = np.random.default_rng(0)
+    words = [f"{name}{i}" for i in range(10) for name in ("é", "É", "king", "King")]
+    vectors = KeyedVectors(words, draw.normal(size=(40, 3)).astype(np.float32))
+    vectors.save("hard.bin")
+    known = np.array([*words, "dragon"])
+    pairs = [f"{a}\t{b}\t{score}" for score, (a, b) in enumerate(draw.choice(known, (60, 2)))]
+    Path("hard_pairs.txt").write_text("\n".join(pairs))
+    Path("hard_questions.txt").write_text("\n".join([": a", *map(" ".join, draw.choice(known, (3_000, 4)))]))
+    return vectors
+
+
+@pytest.mark.parametrize(
+    ("options", "similarity", "analogies"),
+    [
+        ("", {}, {}),
+        ("--unknown wrong", {"unknown": "wrong"}, {"unknown": "wrong"}),
+        ("--unknown mean", {"unknown": "mean"}, {"unknown": "mean"}),
+        ("--method 3cosmul", {}, {"method": "3cosmul"}),
+        ("--protocol word2vec", {}, {"candidates": 1, "case": "ascii"}),
+    ],
+)
+def test_the_ways_to_evaluate(
+    options: str, similarity: dict[str, Any], analogies: dict[str, Any], hard: KeyedVectors, run: Run
+) -> None:
+    command = f"evaluate hard.bin --similarity hard_pairs.txt --analogies hard_questions.txt --json {options}"
+    got = strict_json(run(command).out)
+    people = got["similarity"]["hard_pairs.txt"]
+    expected = evaluate_similarity(hard, "hard_pairs.txt", **similarity)
+    assert people == {**expected._asdict(), "coverage": expected.coverage}
+    answers = got["analogies"]["hard_questions.txt"]
+    sections = evaluate_analogies(hard, "hard_questions.txt", top=30_000, **analogies)
+    assert answers == [{**section._asdict(), "accuracy": section.accuracy} for section in sections]
+    if similarity:
+        assert expected != evaluate_similarity(hard, "hard_pairs.txt")
+    if analogies:
+        assert sections[-1][1:3] != evaluate_analogies(hard, "hard_questions.txt", top=30_000)[-1][1:3]
+
+
+def test_the_interval_is_printed(hard: KeyedVectors, run: Run) -> None:
+    people = evaluate_similarity(hard, "hard_pairs.txt")
+    assert people.low < people.spearman < people.high
+    interval = f"Spearman {people.spearman:.4f} (95 %: {people.low:.4f} to {people.high:.4f}), "
+    assert interval in run("evaluate hard.bin --similarity hard_pairs.txt").out
 
 
 @pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert"])
