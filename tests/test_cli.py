@@ -11,6 +11,7 @@ import lzma
 import os
 import random
 import re
+import resource
 import shlex
 import signal
 import struct
@@ -93,6 +94,7 @@ FILES: dict[str, bytes | None] = {
     "junk.txt": bytes(random.Random(0).randbytes(5_000)),
     "pairs.txt": b"# people said\nman\twoman\t7\nKing\tQueen\t9\nking\tapple\t1\nking\tdragon\t2\n",
     "questions.txt": b": royalty\nman woman king queen\nman woman king dragon\n: fruit\nman king woman apple\n",
+    "ok.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2, "loss": 1.0}\n',
     "bad.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2}\n',
     "constant.txt": b"man\twoman\t7\nking\tqueen\t7\nking\tapple\t7\n",
 }  # fmt: skip
@@ -128,19 +130,31 @@ def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command here, as `python -m w2v_jax` would; the files that it names are there."""
 
-    def run(command: str, stdin: bytes = b"") -> Outcome:
+    def run(command: str, stdin: bytes = b"", room: int = resource.RLIM_INFINITY) -> Outcome:
         write_files(command)
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
         status: Any = 0
         try:
-            main(arguments(command))
+            with room_for(room):
+                main(arguments(command))
         except SystemExit as stop:
             status = stop.code or 0
         out, err = capsys.readouterr()
         return Outcome(1, out, f"{err}{status}\n") if isinstance(status, str) else Outcome(status, out, err)
 
     return run
+
+
+@contextlib.contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """On a disk where no file grows longer: the write that would make it so stops there, and the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def arguments(command: str) -> list[str]:
@@ -703,6 +717,93 @@ def test_a_full_disk() -> None:
     _, err = running.communicate()
     assert running.returncode != 0
     assert re.fullmatch("w2v_jax: [^\n]*No space left on device[^\n]*\n", err)
+
+
+WRITERS = [
+    *(f"convert v.txt out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".npz", ".tsv")),
+    *(f"plot v.bin --out out{end}" for end in (".png", ".svg", ".html")),
+    "plot v.bin --out out.png --neighbors-of king --top 2",
+    "plot v.bin --out out.svg --analogies man:woman king:queen",
+    "plot ok.jsonl --out out.png",
+    "train text.txt --cache kept --out out.bin",
+    "train text.txt --cache kept --out out.bin --objective ppmi-svd --counts counts",
+]
+
+
+@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("room", [0, 20])
+def test_a_disk_that_fills_up_leaves_the_old_files(command: str, room: int, run: Run) -> None:
+    """Whichever file it is that grows too long: the encoded corpus here."""
+    Path("out.metadata.tsv").write_bytes(b"old")
+    Path(next(word for word in command.split() if word.startswith("out."))).write_bytes(b"old")
+    Path("kept").mkdir()
+    write_files(command)
+    before = tree()
+    status, _, err = run(command, room=room)
+    assert status == 1
+    assert re.fullmatch("w2v_jax: [^\n]+: cannot be written: File too large\n", err)
+    assert tree() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "room"), [("", 2_000), ("--objective ppmi-svd --counts counts", 5), ("--objective ppmi-svd", 5)]
+)
+def test_a_disk_that_fills_up_after_the_encoding(options: str, room: int, run: Run) -> None:
+    Path("out.bin").write_bytes(b"old")
+    Path("other.bin").write_bytes(b"old")
+    assert run("train text.txt --out other.bin").status == 0
+    before, cached = tree(), sorted(Path(os.environ["XDG_CACHE_HOME"]).rglob("*"))
+    status, _, err = run(f"train text.txt --out out.bin {options}", room=room)
+    assert status == 1
+    assert re.fullmatch(r"w2v_jax: [^\n]*(out.bin|counts[^/ ]*): cannot be written: File too large\n", err)
+    assert tree() == before
+    assert sorted(Path(os.environ["XDG_CACHE_HOME"]).rglob("*")) == cached
+
+
+def test_two_files_change_together_or_not_at_all(run: Run) -> None:
+    """The words are longer here than the vectors, which therefore find room."""
+    Path("long.txt").write_text(f"{'long' * 100} 1 0\n{'word' * 100} 0 1\n")
+    for name in ("out.tsv", "out.metadata.tsv"):
+        Path(name).write_bytes(b"old")
+    before = tree()
+    status, _, err = run("convert long.txt out.tsv", room=100)
+    assert (status, "out.metadata.tsv: cannot be written" in err) == (1, True)
+    assert tree() == before
+
+
+def test_a_full_disk_for_metrics_does_not_end_a_training(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "DISPATCH", 2)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
+    assert len(Path("whole.jsonl").read_bytes()) > 4_000 > len(Path("whole.bin").read_bytes())
+    status, printed, err = run("train text.txt --out out.bin --metrics out.jsonl", room=4_000)
+    why = "out.jsonl: cannot be written: No space left on device; training goes on without it"
+    assert (status, err) == (0, f"w2v_jax: {why}\n")
+    assert "60 vectors in out.bin" in printed
+    assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
+    lines = Path("out.jsonl").read_text().splitlines()
+    assert [strict_json(line)["step"] for line in lines] == [2 * (i + 1) for i in range(len(lines))]
+    assert 3_000 < Path("out.jsonl").stat().st_size <= 4_000
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*(f"convert v.txt place/out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".npz", ".tsv")),
+     *(f"plot v.bin --out place/out{end}" for end in (".png", ".svg", ".html")),
+     "train text.txt --out place/out.bin", "train text.txt --out out.bin --metrics place/out.jsonl",
+     "train text.txt --out out.bin --cache place",
+     "train text.txt --out out.bin --objective ppmi-svd --counts place/counts"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["a file", "a read-only folder"])
+def test_a_folder_that_cannot_be_written(command: str, kind: str, run: Run) -> None:
+    place = Path("place")
+    if kind == "a file":
+        place.write_bytes(b"")
+    elif os.geteuid() == 0:
+        pytest.skip("root writes everywhere")
+    else:
+        place.mkdir(mode=0o555)
+    assert ": cannot be written: " in refused(run, command)
 
 
 def test_no_standard_output() -> None:

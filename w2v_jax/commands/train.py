@@ -1,6 +1,5 @@
 """`train`."""
 
-import contextlib
 import itertools
 from pathlib import Path
 
@@ -46,38 +45,32 @@ def train(
     check_writable(out)
     if metrics:
         check_writable(metrics)
-    with contextlib.ExitStack() as stack:
-        from ..text.corpus import Corpus
-        from ..text.named import named_corpus
+    from ..text.corpus import Corpus
+    from ..text.named import named_corpus
 
-        source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
-        encoded = Corpus.from_file(source, text, cache=cache)
-        print(
-            f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
-            f"with vectors; encoded in {encoded.folder}"
-        )
-        from jax.errors import JaxRuntimeError
+    source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
+    encoded = Corpus.from_file(source, text, cache=cache)
+    print(
+        f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
+        f"with vectors; encoded in {encoded.folder}"
+    )
+    from jax.errors import JaxRuntimeError
 
-        from ..params import Params
-        from ..training.loop import train
-        from ..training.metrics import write_json_lines
-        from ..training.reports import Callback, Report
+    from ..params import Params
+    from ..training.loop import train
+    from ..training.metrics import write_json_lines
+    from ..training.reports import Report
 
-        reports: list[Report] = []
-        writers: list[Callback] = []
+    reports: list[Report] = []
 
-        def record(report: Report, params: Params) -> None:
-            if metrics and not reports:  # not before: a training that is refused leaves the old file alone
-                mode = "a" if report.resumed else "w"
-                writers.append(write_json_lines(stack.enter_context(open(metrics, mode, encoding="utf-8"))))
-            reports.append(report)
-            for write in writers:
-                write(report, params)
+    def keep(report: Report, params: Params) -> None:
+        reports.append(report)
 
-        try:
-            vectors = train(encoded, training, callbacks=[record], checkpoints=checkpoints, counts=counting)
-        except (MemoryError, JaxRuntimeError) as error:
-            raise InputError(f"training does not fit into memory: {error}") from error
+    callbacks = [keep, *([write_json_lines(metrics)] if metrics else [])]
+    try:
+        vectors = train(encoded, training, callbacks=callbacks, checkpoints=checkpoints, counts=counting)
+    except (MemoryError, JaxRuntimeError) as error:
+        raise InputError(f"training does not fit into memory: {error}") from error
     vectors.save(out)
     if reports:  # none where nothing was trained: resumed at the end, or ppmi-svd
         last = reports[-1]
