@@ -799,10 +799,10 @@ def test_a_folder_that_cannot_be_written(command: str, kind: str, run: Run) -> N
     place = Path("place")
     if kind == "a file":
         place.write_bytes(b"")
-    elif os.geteuid() == 0:
-        pytest.skip("root writes everywhere")
     else:
         place.mkdir(mode=0o555)
+        if os.access(place, os.W_OK):
+            pytest.skip("root writes everywhere")
     assert ": cannot be written: " in refused(run, command)
 
 
