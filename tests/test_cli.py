@@ -439,19 +439,29 @@ def test_the_interval_is_printed(hard: KeyedVectors, run: Run) -> None:
     assert interval in run("evaluate hard.bin --similarity hard_pairs.txt").out
 
 
-@pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert"])
-def test_help_is_quick(command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [*((command, 0) for command in ("", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert")),
+     ("fly", 2), ("train text.txt", 2), ("analogy v.bin a b", 2), ("train text.txt --out out.bin --dim many", 2),
+     ("neighbors v.bin king --top 0", 1), ("evaluate v.bin", 1), ("convert v.bin out.pkl", 1),
+     ("train text.txt --out out", 1), ("train text.txt --out out.bin --dim 0", 1)],
+)  # fmt: skip
+def test_help_and_errors_in_arguments_are_quick(command: str, status: int) -> None:
     code = (
         "import sys; from w2v_jax.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "finally: print({'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
     )
+    help_ = [] if status else ["--help"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", code, *command.split(), *help_], capture_output=True, text=True, cwd=ROOT
     )
-    assert (done.returncode, done.stderr) == (0, "set()\n")
-    assert f"usage: python -m w2v_jax {command}".rstrip() in done.stdout
-    assert "Example: python -m w2v_jax" in done.stdout
+    assert done.returncode == status
+    assert "set()" in done.stderr.splitlines()
+    if not status:
+        assert done.stderr == "set()\n"
+        assert f"usage: python -m w2v_jax {command}".rstrip() in done.stdout
+        assert "Example: python -m w2v_jax" in done.stdout
 
 
 @pytest.mark.parametrize(

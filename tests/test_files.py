@@ -1,6 +1,7 @@
 """Reading anything, writing whole or not at all."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -106,6 +107,20 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         file.write(b"new")
         assert path.read_bytes() == b"old"  # until it is whole
     assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+def test_a_disk_that_fails_at_the_last_moment(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(InputError, match="out: cannot be written: Input/output error$"), writing(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -35,14 +35,14 @@ def evaluate(
             letters, or of word2vec.c, which takes the best answer; there only a to z have a case.
         json_: Print one JSON object instead.
     """
-    from ..vectors.analogies import evaluate_analogies
-    from ..vectors.keyed_vectors import KeyedVectors
-    from ..vectors.similarity import evaluate_similarity
-
     if not similarity and not analogies:
         raise InputError("name what to evaluate on: --similarity FILE... or --analogies FILE... or both")
     if top < 1:
         raise InputError(f"top is {top}; it must be at least 1")
+    from ..vectors.analogies import evaluate_analogies
+    from ..vectors.keyed_vectors import KeyedVectors
+    from ..vectors.similarity import evaluate_similarity
+
     loaded = KeyedVectors.load(vectors)
     similarities = {path: evaluate_similarity(loaded, path, unknown=unknown) for path in similarity}
     rules: dict[str, Any] = {"candidates": 1, "case": "ascii"} if protocol == "word2vec" else {}

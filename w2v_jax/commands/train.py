@@ -35,7 +35,7 @@ def train(
         metrics: File for reports, one line of JSON each.
     """
     from ..files import check_writable
-    from ..vectors.formats import check_ending
+    from ..vectors.endings import check_ending
 
     written = [path for path in (out, metrics, checkpoints.checkpoint_dir, counting.counts) if path]
     for one, other in itertools.combinations([*written, Path(corpus)], 2):
