@@ -406,4 +406,4 @@ def _safetensors(entries: dict[str, tuple[str, list[int], list[int]]], data: byt
 
 
 def test_every_ending_has_its_reader() -> None:
-    assert READ == tuple(READERS)
+    assert tuple(READERS) == READ
