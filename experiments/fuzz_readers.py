@@ -107,8 +107,10 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
     about = json.dumps({"key": {}, "words": ["a", "b"], "counts": [2, 1], "source_tokens": 3}).encode()
     text = np.array([0, 1, 0], "<i4").tobytes() + np.array([3], "<i8").tobytes()
     load = {ending: functools.partial(on_a_file, ending, formats.load) for ending in formats.READERS}
+    odd = {".safetensors": [(2).to_bytes(8, "little") + b"12"]}  # which mutations seldom come upon
     return {
-        **{f"vectors {ending}": (load[ending], saved(ending)) for ending in (".bin", ".txt", ".safetensors", ".npz")},
+        **{f"vectors {ending}": (load[ending], saved(ending) + odd.get(ending, []))
+           for ending in (".bin", ".txt", ".safetensors", ".npz")},
         "vectors, no header": (load[".vec"], [b"a 1 2\nb 3 4\n", b"the .1 -2e3 nan\n"]),
         "corpus": (
             lambda: lambda data: list(pieces_of_text(io.BytesIO(data), TextConfig(), "text")),

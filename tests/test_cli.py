@@ -11,6 +11,7 @@ import lzma
 import os
 import random
 import re
+import resource
 import shlex
 import signal
 import struct
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import optax
 import pytest
 from fsspec.compression import zstd
@@ -30,7 +32,9 @@ from fsspec.compression import zstd
 from w2v_jax.cli import main
 from w2v_jax.training import loop
 from w2v_jax.training.checkpoints import Checkpoints
+from w2v_jax.vectors.analogies import evaluate_analogies
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
+from w2v_jax.vectors.similarity import evaluate_similarity
 
 
 def some_text() -> bytes:
@@ -90,6 +94,7 @@ FILES: dict[str, bytes | None] = {
     "junk.txt": bytes(random.Random(0).randbytes(5_000)),
     "pairs.txt": b"# people said\nman\twoman\t7\nKing\tQueen\t9\nking\tapple\t1\nking\tdragon\t2\n",
     "questions.txt": b": royalty\nman woman king queen\nman woman king dragon\n: fruit\nman king woman apple\n",
+    "ok.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2, "loss": 1.0}\n',
     "bad.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2}\n',
     "constant.txt": b"man\twoman\t7\nking\tqueen\t7\nking\tapple\t7\n",
 }  # fmt: skip
@@ -125,19 +130,31 @@ def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command here, as `python -m w2v_jax` would; the files that it names are there."""
 
-    def run(command: str, stdin: bytes = b"") -> Outcome:
+    def run(command: str, stdin: bytes = b"", room: int = resource.RLIM_INFINITY) -> Outcome:
         write_files(command)
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
         status: Any = 0
         try:
-            main(arguments(command))
+            with room_for(room):
+                main(arguments(command))
         except SystemExit as stop:
             status = stop.code or 0
         out, err = capsys.readouterr()
         return Outcome(1, out, f"{err}{status}\n") if isinstance(status, str) else Outcome(status, out, err)
 
     return run
+
+
+@contextlib.contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """On a disk where no file grows longer: the write that would make it so stops there, and the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def arguments(command: str) -> list[str]:
@@ -353,7 +370,7 @@ def test_evaluate(run: Run) -> None:
     status, printed, err = run("evaluate v.bin --similarity pairs.txt --analogies questions.txt")
     assert (status, err) == (0, "")
     assert printed.splitlines() == [
-        "pairs.txt: Spearman 1.0000, Pearson 0.9842, 3 pairs (75.0%)",
+        "pairs.txt: Spearman 1.0000 (95 %: 1.0000 to 1.0000), Pearson 0.9842, 3 pairs (75.0%)",
         "questions.txt, 30,000 most frequent words:",
         "  100.0%       1 of      1  (1 skipped)  royalty",
         "    0.0%       0 of      1  (0 skipped)  fruit",
@@ -367,25 +384,84 @@ def test_evaluate_as_json(run: Run) -> None:
     got = strict_json(printed)
     assert got["similarity"]["pairs.txt"]["spearman"] == pytest.approx(1)
     assert got["similarity"]["pairs.txt"]["coverage"] == 0.75
+    assert (got["similarity"]["pairs.txt"]["low"], got["similarity"]["pairs.txt"]["high"]) == pytest.approx((1, 1))
     royalty, fruit, total = got["analogies"]["questions.txt"]
     assert royalty == {"name": "royalty", "correct": 1, "asked": 1, "skipped": 1, "accuracy": 1.0}
     assert fruit["asked"] == 0  # the apple is the fifth word
     assert total["asked"] == 1
 
 
-@pytest.mark.parametrize("command", ["", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert"])
-def test_help_is_quick(command: str) -> None:
+@pytest.fixture
+def hard(folder: Path) -> KeyedVectors:
+    """Vectors, pairs and questions in files, of which every way to evaluate says something else."""
+    draw = np.random.default_rng(0)
+    words = [f"{name}{i}" for i in range(10) for name in ("é", "É", "king", "King")]
+    vectors = KeyedVectors(words, draw.normal(size=(40, 3)).astype(np.float32))
+    vectors.save("hard.bin")
+    known = np.array([*words, "dragon"])
+    pairs = [f"{a}\t{b}\t{score}" for score, (a, b) in enumerate(draw.choice(known, (60, 2)))]
+    Path("hard_pairs.txt").write_text("\n".join(pairs))
+    Path("hard_questions.txt").write_text("\n".join([": a", *map(" ".join, draw.choice(known, (3_000, 4)))]))
+    return vectors
+
+
+@pytest.mark.parametrize(
+    ("options", "similarity", "analogies"),
+    [
+        ("", {}, {}),
+        ("--unknown wrong", {"unknown": "wrong"}, {"unknown": "wrong"}),
+        ("--unknown mean", {"unknown": "mean"}, {"unknown": "mean"}),
+        ("--method 3cosmul", {}, {"method": "3cosmul"}),
+        ("--protocol word2vec", {}, {"candidates": 1, "case": "ascii"}),
+    ],
+)
+def test_the_ways_to_evaluate(
+    options: str, similarity: dict[str, Any], analogies: dict[str, Any], hard: KeyedVectors, run: Run
+) -> None:
+    command = f"evaluate hard.bin --similarity hard_pairs.txt --analogies hard_questions.txt --json {options}"
+    got = strict_json(run(command).out)
+    people = got["similarity"]["hard_pairs.txt"]
+    expected = evaluate_similarity(hard, "hard_pairs.txt", **similarity)
+    assert people == {**expected._asdict(), "coverage": expected.coverage}
+    answers = got["analogies"]["hard_questions.txt"]
+    sections = evaluate_analogies(hard, "hard_questions.txt", top=30_000, **analogies)
+    assert answers == [{**section._asdict(), "accuracy": section.accuracy} for section in sections]
+    if similarity:
+        assert expected != evaluate_similarity(hard, "hard_pairs.txt")
+    if analogies:
+        assert sections[-1][1:3] != evaluate_analogies(hard, "hard_questions.txt", top=30_000)[-1][1:3]
+
+
+def test_the_interval_is_printed(hard: KeyedVectors, run: Run) -> None:
+    people = evaluate_similarity(hard, "hard_pairs.txt")
+    assert people.low < people.spearman < people.high
+    interval = f"Spearman {people.spearman:.4f} (95 %: {people.low:.4f} to {people.high:.4f}), "
+    assert interval in run("evaluate hard.bin --similarity hard_pairs.txt").out
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [*((command, 0) for command in ("", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert")),
+     ("fly", 2), ("train text.txt", 2), ("analogy v.bin a b", 2), ("train text.txt --out out.bin --dim many", 2),
+     ("neighbors v.bin king --top 0", 1), ("evaluate v.bin", 1), ("convert v.bin out.pkl", 1),
+     ("train text.txt --out out", 1), ("train text.txt --out out.bin --dim 0", 1)],
+)  # fmt: skip
+def test_help_and_errors_in_arguments_are_quick(command: str, status: int) -> None:
     code = (
         "import sys; from w2v_jax.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "finally: print({'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
     )
+    help_ = [] if status else ["--help"]
     done = subprocess.run(
-        [sys.executable, "-c", code, *command.split(), "--help"], capture_output=True, text=True, cwd=ROOT
+        [sys.executable, "-c", code, *command.split(), *help_], capture_output=True, text=True, cwd=ROOT
     )
-    assert (done.returncode, done.stderr) == (0, "set()\n")
-    assert f"usage: python -m w2v_jax {command}".rstrip() in done.stdout
-    assert "Example: python -m w2v_jax" in done.stdout
+    assert done.returncode == status
+    assert "set()" in done.stderr.splitlines()
+    if not status:
+        assert done.stderr == "set()\n"
+        assert f"usage: python -m w2v_jax {command}".rstrip() in done.stdout
+        assert "Example: python -m w2v_jax" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -716,6 +792,93 @@ def test_a_full_disk() -> None:
     _, err = running.communicate()
     assert running.returncode != 0
     assert re.fullmatch("w2v_jax: [^\n]*No space left on device[^\n]*\n", err)
+
+
+WRITERS = [
+    *(f"convert v.txt out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".npz", ".tsv")),
+    *(f"plot v.bin --out out{end}" for end in (".png", ".svg", ".html")),
+    "plot v.bin --out out.png --neighbors-of king --top 2",
+    "plot v.bin --out out.svg --analogies man:woman king:queen",
+    "plot ok.jsonl --out out.png",
+    "train text.txt --cache kept --out out.bin",
+    "train text.txt --cache kept --out out.bin --objective ppmi-svd --counts counts",
+]
+
+
+@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("room", [0, 20])
+def test_a_disk_that_fills_up_leaves_the_old_files(command: str, room: int, run: Run) -> None:
+    """Whichever file it is that grows too long: the encoded corpus here."""
+    Path("out.metadata.tsv").write_bytes(b"old")
+    Path(next(word for word in command.split() if word.startswith("out."))).write_bytes(b"old")
+    Path("kept").mkdir()
+    write_files(command)
+    before = tree()
+    status, _, err = run(command, room=room)
+    assert status == 1
+    assert re.fullmatch("w2v_jax: [^\n]+: cannot be written: File too large\n", err)
+    assert tree() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "room"), [("", 2_000), ("--objective ppmi-svd --counts counts", 5), ("--objective ppmi-svd", 5)]
+)
+def test_a_disk_that_fills_up_after_the_encoding(options: str, room: int, run: Run) -> None:
+    Path("out.bin").write_bytes(b"old")
+    Path("other.bin").write_bytes(b"old")
+    assert run("train text.txt --out other.bin").status == 0
+    before, cached = tree(), sorted(Path(os.environ["XDG_CACHE_HOME"]).rglob("*"))
+    status, _, err = run(f"train text.txt --out out.bin {options}", room=room)
+    assert status == 1
+    assert re.fullmatch(r"w2v_jax: [^\n]*(out.bin|counts[^/ ]*): cannot be written: File too large\n", err)
+    assert tree() == before
+    assert sorted(Path(os.environ["XDG_CACHE_HOME"]).rglob("*")) == cached
+
+
+def test_two_files_change_together_or_not_at_all(run: Run) -> None:
+    """The words are longer here than the vectors, which therefore find room."""
+    Path("long.txt").write_text(f"{'long' * 100} 1 0\n{'word' * 100} 0 1\n")
+    for name in ("out.tsv", "out.metadata.tsv"):
+        Path(name).write_bytes(b"old")
+    before = tree()
+    status, _, err = run("convert long.txt out.tsv", room=100)
+    assert (status, "out.metadata.tsv: cannot be written" in err) == (1, True)
+    assert tree() == before
+
+
+def test_a_full_disk_for_metrics_does_not_end_a_training(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "DISPATCH", 2)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
+    assert len(Path("whole.jsonl").read_bytes()) > 4_000 > len(Path("whole.bin").read_bytes())
+    status, printed, err = run("train text.txt --out out.bin --metrics out.jsonl", room=4_000)
+    why = "out.jsonl: cannot be written: No space left on device; training goes on without it"
+    assert (status, err) == (0, f"w2v_jax: {why}\n")
+    assert "60 vectors in out.bin" in printed
+    assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
+    lines = Path("out.jsonl").read_text().splitlines()
+    assert [strict_json(line)["step"] for line in lines] == [2 * (i + 1) for i in range(len(lines))]
+    assert 3_000 < Path("out.jsonl").stat().st_size <= 4_000
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*(f"convert v.txt place/out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".npz", ".tsv")),
+     *(f"plot v.bin --out place/out{end}" for end in (".png", ".svg", ".html")),
+     "train text.txt --out place/out.bin", "train text.txt --out out.bin --metrics place/out.jsonl",
+     "train text.txt --out out.bin --cache place",
+     "train text.txt --out out.bin --objective ppmi-svd --counts place/counts"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["a file", "a read-only folder"])
+def test_a_folder_that_cannot_be_written(command: str, kind: str, run: Run) -> None:
+    place = Path("place")
+    if kind == "a file":
+        place.write_bytes(b"")
+    else:
+        place.mkdir(mode=0o555)
+        if os.access(place, os.W_OK):
+            pytest.skip("root writes everywhere")
+    assert ": cannot be written: " in refused(run, command)
 
 
 def test_no_standard_output() -> None:

@@ -1,6 +1,7 @@
 """Files in, files out: read anything, anywhere; write the whole file or none of it."""
 
 import contextlib
+import io
 import lzma
 import os
 import tempfile
@@ -8,10 +9,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
-from fsspec.compression import zstd
+from fsspec.compression import compr, zstd
 from fsspec.utils import infer_compression
 
 from .errors import InputError
@@ -19,6 +20,9 @@ from .errors import InputError
 UNREADABLE: tuple[type[Exception], ...] = (
     OSError, EOFError, ImportError, ValueError, lzma.LZMAError, zlib.error, zipfile.BadZipFile, zstd.ZstdError
 )  # fmt: skip
+UNPACKED = 1 << 30  # bytes that any packed file may become
+TIMES = 200  # what was read of it, that a larger one may become; text becomes 3 to 10 times as long
+AT_ONCE = 1 << 16  # bytes unpacked: so few stay in the processor's cache
 
 
 def is_packed(path: str | os.PathLike[str]) -> bool:
@@ -28,16 +32,25 @@ def is_packed(path: str | os.PathLike[str]) -> bool:
 
 @contextlib.contextmanager
 def reading(path: str | os.PathLike[str], *, unpack: bool = True) -> Iterator[BinaryIO]:
-    """Open a file's bytes for reading: local or any fsspec URL, unpacked by its ending (gz, bz2, xz, zst, zip).
+    """Open a file's bytes for reading: local or any fsspec URL, unpacked once by its ending (gz, bz2, xz, zst, zip).
+
+    No packed file is a way to fill the memory or the disk: 1 GiB may come out of it, or 200 times the bytes that
+    were read of it until then, whichever is more.
 
     Raises:
-      InputError: there is no such file, it is a directory, cannot be opened, or is damaged or cut short.
+      InputError: there is no such file, it is a directory, cannot be opened, is damaged or cut short, or more
+        comes out of it than that.
     """
     name = os.fspath(path)
     try:
-        zipped = unpack and name.endswith(".zip")
-        with fsspec.open(name, "rb", compression="infer" if unpack and not zipped else None) as file:
-            yield _unzip(file) if zipped else cast(BinaryIO, file)
+        found = fsspec.open(name, "rb")
+        kind = infer_compression(found.path) if unpack else None
+        with found as packed:
+            if kind is None:
+                yield cast(BinaryIO, packed)
+            else:
+                with _unzip(packed) if kind == "zip" else compr[kind](packed, mode="rb") as file:
+                    yield cast(BinaryIO, io.BufferedReader(_Unpacked(file, packed, name), AT_ONCE))
     except InputError:
         raise
     except FileNotFoundError as error:  # which is also what fsspec makes of every trouble with a URL
@@ -64,6 +77,40 @@ def _unzip(file: BinaryIO) -> BinaryIO:
         return cast(BinaryIO, archive.open(members[0]))
     except (RuntimeError, NotImplementedError) as error:  # encrypted; packed in a way that Python cannot undo
         raise zipfile.BadZipFile(str(error)) from error
+
+
+class _Unpacked(io.RawIOBase):
+    """What comes out of a packed file, and an error where that is out of all proportion."""
+
+    def __init__(self, file: Any, packed: Any, name: str) -> None:
+        self.file, self.packed, self.name = file, packed, name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return cast(bool, self.file.seekable())
+
+    def readinto(self, buffer: Any) -> int:
+        size = cast(int, self.file.readinto(memoryview(buffer)[:AT_ONCE]))
+        if (out := self.file.tell()) > UNPACKED and out > TIMES * self.packed.tell():
+            raise InputError(
+                f"{self.name}: over {UNPACKED >> 30} GiB came out of it, over {TIMES} times what was read, "
+                "so it is taken for a bomb; unpack it yourself if you trust it"
+            )
+        return size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_CUR:
+            offset, whence = offset + self.tell(), os.SEEK_SET
+        while whence == os.SEEK_END and self.read(AT_ONCE):  # what is passed over counts too
+            pass
+        while (ahead := offset - self.tell()) > 0 and self.read(min(ahead, AT_ONCE)):
+            pass
+        return cast(int, self.file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return cast(int, self.file.tell())
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """Words from bytes: the same whatever the pieces they are read in."""
 
 import io
+import tracemalloc
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pytest
@@ -61,6 +62,59 @@ def test_an_endless_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert split(b"word " * 10_000) == [["word"] * 10_000]
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 2, 7, tokens.PIECE_BYTES])
+def test_line_ends_of_windows_and_a_mark_of_byte_order(piece_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "PIECE_BYTES", piece_bytes)
+    assert split("\ufeffto be\r\nor\rnot\r\n\r\n".encode()) == [["to", "be"], ["or", "not"], [], []]
+    assert split("\ufeff".encode()) == [[]]
+    assert split("to \ufeffbe".encode()) == [["to", "\ufeffbe"]]  # a mark only where the text begins
+
+
+class Endless(io.RawIOBase):
+    """A text that takes no memory, and notes how much of it others take while they read it."""
+
+    def __init__(self, unit: bytes, size: int) -> None:
+        self.unit, self.left, self.held = unit, size, 0
+
+    def read(self, size: int = -1) -> bytes:
+        self.held = max(self.held, tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes())
+        size = min(size, self.left)
+        self.left -= size
+        return (self.unit * (size // len(self.unit)))[:size]
+
+
+@pytest.fixture
+def traced() -> Iterator[int]:
+    """Python's memory is, and what Arrow holds already is given."""
+    tracemalloc.start()
+    yield pa.total_allocated_bytes()
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("unit", "most"), [(b"to be or ", 20), (b"w " * 8, 32), (b" " * 8, 12), (b"\r\n" * 8, 80), (b"\n" * 8, 80)]
+)
+def test_no_text_takes_more_memory_than_some_pieces_of_it(
+    unit: bytes, most: int, traced: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = len(unit) << 13
+    monkeypatch.setattr(tokens, "PIECE_BYTES", piece)
+    text = Endless(unit, 200 * piece)
+    for _ in pieces_of_text(text, TextConfig(), "text"):  # type: ignore[arg-type]
+        pass
+    assert text.left == 0
+    assert piece < text.held - traced < most * piece
+
+
+def test_a_word_without_end_is_refused_before_it_takes_memory(traced: int) -> None:
+    piece = tokens.PIECE_BYTES
+    text = Endless(b"word", 200 * piece)
+    with pytest.raises(InputError, match="a word of over 1,048,576 characters"):
+        list(pieces_of_text(text, TextConfig(), "text"))  # type: ignore[arg-type]
+    assert text.left == 199 * piece
+    assert tracemalloc.get_traced_memory()[1] < 4 * piece
+
+
 def test_lower_case_and_normalization() -> None:
     decomposed = unicodedata.normalize("NFD", "Ångström ﬁne")
     assert split(decomposed.encode(), TextConfig(normalize="NFKC", lowercase=True)) == [["ångström", "fine"]]
@@ -73,6 +127,11 @@ def test_lower_case_and_normalization() -> None:
         (b"to be \xff or", "byte 6 is not UTF-8"),
         (b"x" * 99 + "é".encode()[:1], "byte 99 is not UTF-8"),  # cut at the end of the file
         (b"to be\0or", "NUL byte"),
+        ("to be or".encode("utf-16-le"), "NUL byte"),
+        ("to be or".encode("utf-16"), "byte 0 is not UTF-8"),  # its mark
+        ("to be or".encode("utf-32"), "byte 0 is not UTF-8"),
+        ("né ".encode() * 500 + "né ".encode("latin-1"), r"byte 2,001 is not UTF-8; .*iconv"),
+        ("né ".encode() * 500 + "né ".encode("utf-16-le"), r"byte 2,002 is not UTF-8|NUL byte"),
         (b"x" * 10_000_000, "a word of over 1,048,576 characters"),
         (b"be " + b"x" * 1_500_000 + b" not", "a word of over 1,048,576 characters"),
     ],

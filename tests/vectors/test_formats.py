@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from w2v_jax.errors import InputError
 from w2v_jax.params import Params
-from w2v_jax.vectors.formats import ENDINGS, load, save
+from w2v_jax.vectors.endings import ENDINGS, READ
+from w2v_jax.vectors.formats import READERS, load, save
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 from w2v_jax.vectors.table import Table
 
@@ -402,3 +403,7 @@ def _safetensors(entries: dict[str, tuple[str, list[int], list[int]]], data: byt
         {key: {"dtype": kind, "shape": shape, "data_offsets": at} for key, (kind, shape, at) in entries.items()}
     ).encode()
     return len(header).to_bytes(8, "little") + header + data
+
+
+def test_every_ending_has_its_reader() -> None:
+    assert tuple(READERS) == READ

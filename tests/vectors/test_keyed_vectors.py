@@ -115,6 +115,15 @@ def test_unknown_words_and_no_words(plain: Both) -> None:
             ours.mean_vector(["w1", "w2"], weights)
 
 
+def test_many_ranks_are_those_of_each_pair(plain: Both) -> None:
+    ours, theirs = plain
+    pairs = [(f"w{i}", f"w{7 * i % 300}") for i in range(70)]
+    assert ours.ranks(pairs) == [theirs.rank(*pair) for pair in pairs] == [ours.rank(*pair) for pair in pairs]
+    assert ours.ranks([]) == []
+    with pytest.raises(InputError, match="'w30x' is not in the vocabulary"):
+        ours.ranks([("w1", "w2"), ("w1", "w30x")])
+
+
 def test_distances_ranks_and_means_are_gensims(plain: Both) -> None:
     ours, theirs = plain
     for word in ("w1", A_VECTOR):

@@ -87,7 +87,7 @@ def convert(
             stands for them (replace), or they are dropped (ignore).
     """
     from ..files import check_writable
-    from ..vectors.formats import check_ending
+    from ..vectors.endings import check_ending
 
     if out.resolve() == Path(source).resolve():
         raise InputError(f"{out}: would overwrite another file of this command; choose another name")

@@ -1,6 +1,5 @@
 """`train`."""
 
-import contextlib
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +51,7 @@ def train(
         freeze: The rows of --init stay as they are; only new words learn.
     """
     from ..files import check_writable
-    from ..vectors.formats import check_ending
+    from ..vectors.endings import check_ending
 
     written = [path for path in (out, metrics, checkpoints.checkpoint_dir, counting.counts) if path]
     for one, other in itertools.combinations([*written, Path(corpus), *([Path(init)] if init else [])], 2):
@@ -66,48 +65,42 @@ def train(
     for path in (out, metrics) if first else ():
         if path:
             check_writable(path)
-    with contextlib.ExitStack() as stack:
-        from ..text.corpus import Corpus
-        from ..text.named import named_corpus
+    from ..text.corpus import Corpus
+    from ..text.named import named_corpus
 
-        start = _start(init, training.dim) if init else None
-        source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
-        encoded = Corpus.from_file(source, text, cache=cache, known=start and start.vocabulary, part=part)
-        say = print if first else lambda *_: None
-        say(
-            f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
-            f"with vectors; encoded in {encoded.folder}" + (f"; part 1 of {part.of}" if part else "")
-        )
-        from jax.errors import JaxRuntimeError
+    start = _start(init, training.dim) if init else None
+    source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
+    encoded = Corpus.from_file(source, text, cache=cache, known=start and start.vocabulary, part=part)
+    say = print if first else lambda *_: None
+    say(
+        f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
+        f"with vectors; encoded in {encoded.folder}" + (f"; part 1 of {part.of}" if part else "")
+    )
+    from jax.errors import JaxRuntimeError
 
-        from ..params import Params
-        from ..training.loop import train
-        from ..training.metrics import write_json_lines
-        from ..training.reports import Callback, Report
+    from ..params import Params
+    from ..training.loop import train
+    from ..training.metrics import write_json_lines
+    from ..training.reports import Report
 
-        reports: list[Report] = []
-        writers: list[Callback] = []
+    reports: list[Report] = []
 
-        def record(report: Report, params: Params) -> None:
-            if metrics and first and not reports:  # not before: a training that is refused leaves the old file alone
-                mode = "a" if report.resumed else "w"
-                writers.append(write_json_lines(stack.enter_context(open(metrics, mode, encoding="utf-8"))))
-            reports.append(report)
-            for write in writers:
-                write(report, params)
+    def keep(report: Report, params: Params) -> None:
+        reports.append(report)
 
-        try:
-            params, frozen = None, None
-            if start:
-                params, known = _grown(start, encoded.vocabulary, training.seed)
-                say(f"{known.sum():,} of these words known from {init}, {(~known).sum():,} new")
-                frozen = _frozen(start, known) if freeze else None
-            vectors = train(
-                encoded, training, callbacks=[record], checkpoints=checkpoints, counts=counting,
-                params=params, frozen=frozen, mesh=devices,
-            )  # fmt: skip
-        except (MemoryError, JaxRuntimeError) as error:
-            raise InputError(f"training does not fit into memory: {error}") from error
+    callbacks = [keep, *([write_json_lines(metrics)] if metrics and first else [])]
+    try:
+        params, frozen = None, None
+        if start:
+            params, known = _grown(start, encoded.vocabulary, training.seed)
+            say(f"{known.sum():,} of these words known from {init}, {(~known).sum():,} new")
+            frozen = _frozen(start, known) if freeze else None
+        vectors = train(
+            encoded, training, callbacks=callbacks, checkpoints=checkpoints, counts=counting,
+            params=params, frozen=frozen, mesh=devices,
+        )  # fmt: skip
+    except (MemoryError, JaxRuntimeError) as error:
+        raise InputError(f"training does not fit into memory: {error}") from error
     if not first:
         return
     vectors.save(out)

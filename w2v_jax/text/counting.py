@@ -105,9 +105,9 @@ def _stretches(corpus: Corpus, config: TrainConfig, counts: CountsConfig, scratc
         is_center = sparse.csr_array((np.ones(len(centers)), centers, np.arange(len(centers) + 1)), shape)
         together = is_center.T.tocsr() @ seen
         files = [scratch / f"{i}.{name}" for name in (ROW_ENDS, COLUMNS, VALUES)]
-        together.indptr[1:].astype(np.int64).tofile(files[0])
-        together.indices.astype(np.int32).tofile(files[1])
-        together.data.astype(np.float32).tofile(files[2])
+        files[0].write_bytes(together.indptr[1:].astype(np.int64).data)
+        files[1].write_bytes(together.indices.astype(np.int32).data)
+        files[2].write_bytes(together.data.astype(np.float32).data)
         yield Stretch(files[0], files[1], files[2], vocab_size)
 
 

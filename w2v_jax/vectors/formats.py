@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from ..errors import InputError
 from ..files import reading, writing
 from .arrays import to_arrays
+from .endings import PROJECTOR, check_ending, ending_of
 from .npz_format import read_npz, write_npz
 from .projector import write_projector
 from .safetensors_format import read_safetensors, write_safetensors
@@ -20,9 +21,6 @@ from .word2vec_text import read_text, write_text
 READERS = {
     ".bin": read_binary, ".txt": read_text, ".vec": read_text, ".safetensors": read_safetensors, ".npz": read_npz
 }  # fmt: skip
-PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
-ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text), .safetensors or .npz"
-PROJECTOR = ".tsv"
 DTYPES = {
     ".bin": ("float32",), ".txt": ("float32", "float64"), ".vec": ("float32", "float64"), PROJECTOR: ("float32",),
     ".safetensors": ("float16", "bfloat16", "float32", "float64"), ".npz": ("float16", "float32", "float64"),
@@ -50,7 +48,7 @@ def load(
         raise InputError(f"limit is {limit}; it must be at least 1")
     if np.dtype(dtype).name not in DTYPES[".safetensors"]:
         raise InputError(f"dtype is {np.dtype(dtype)}; it must be one of {', '.join(DTYPES['.safetensors'])}")
-    ending, packed = _ending(name)
+    ending, packed = ending_of(name)
     if ending == PROJECTOR:
         raise InputError(f"{name}: is written for TensorBoard, and not read; name the file that it was made from")
     with reading(name) as file:
@@ -67,7 +65,7 @@ def save(path: str | os.PathLike[str], table: Table) -> None:
     """
     name = os.fspath(path)
     check_ending(path)
-    ending, _ = _ending(name)
+    ending, _ = ending_of(name)
     if table.vectors.size == 0:
         raise InputError(f"{name}: there are no vectors to write")
     tables = table.tables and (_kept(table.tables[0], ending), _kept(table.tables[1], ending))
@@ -87,22 +85,6 @@ def save(path: str | os.PathLike[str], table: Table) -> None:
             write_npz(file, to_arrays(words, table))
         else:
             write_text(file, words, table.vectors)
-
-
-def check_ending(path: str | os.PathLike[str]) -> None:
-    """Raise, before hours of work, what `save` would raise of the path's ending."""
-    if _ending(os.fspath(path))[1]:
-        raise InputError(f"{os.fspath(path)}: the ending must be {ENDINGS} or {PROJECTOR} (TensorBoard); pack it later")
-
-
-def _ending(name: str) -> tuple[str, bool]:
-    """A file's ending, and whether it is packed."""
-    stem, ending = os.path.splitext(name)
-    if packed := ending in PACKED:
-        ending = os.path.splitext(stem)[1]
-    if ending not in READERS and ending != PROJECTOR:
-        raise InputError(f"{name}: the ending must be {ENDINGS}")
-    return ending, packed
 
 
 def _kept(rows: Rows, ending: str) -> Rows:

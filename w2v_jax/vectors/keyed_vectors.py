@@ -17,7 +17,7 @@ from ..objectives.softmax import log_probs
 from ..params import Params
 from ..text.vocabulary import Vocabulary
 from . import formats
-from .queries import Method, closer_rows, cosines, nearest, normalize, power_of_two
+from .queries import Method, closer_rows, cosines, count_closer_rows, nearest, normalize, power_of_two
 from .table import Errors, Table
 from .terms import Among, Query, Terms, Vector, as_arrays, ids_among
 
@@ -183,6 +183,12 @@ class KeyedVectors:
     def rank(self, word: str, other: str) -> int:
         """Which of `word`'s neighbours `other` is; the nearest is 1."""
         return 1 + len(self.closer_than(word, other))
+
+    def ranks(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
+        """`rank` for many pairs in one call."""
+        ids = np.array([[self.vocabulary[word] for word in pair] for pair in pairs], np.int32).reshape(-1, 2)
+        padded = jnp.asarray(np.resize(ids, (power_of_two(len(ids)), 2)))  # few shapes, few compilations
+        return [1 + closer for closer in count_closer_rows(self.unit, padded).tolist()[: len(ids)]]
 
     def doesnt_match(self, words: Sequence[str]) -> str:
         """The word of smallest cosine with the mean of all."""

@@ -24,4 +24,5 @@ def write_projector(path: str | os.PathLike[str], table: Table) -> None:
         labels = ["word\tcount", *(f"{label}\t{count}" for label, count in rows)]
     with writing(f"{stem}.metadata.tsv") as metadata, writing(path) as vectors:
         metadata.writelines(f"{label}\n".encode() for label in labels)
+        metadata.flush()  # if there is no room for it, the vectors must not change either
         vectors.writelines(row + b"\n" for row in spelled(table.vectors, "\t"))

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 Method = Literal["3cosadd", "3cosmul"]
 QUERIES = 1024  # asked in one product
 TILE = 2048  # rows scored at once: QUERIES x TILE scores are 8 MB, and stay near the processor
+PAIRS = 32  # ranked in one product
 BLOCK = 32  # scores of which only the largest is looked at first
 EPSILON = 1e-6  # 3CosMul's guard against a division by zero, gensim's; Levy and Goldberg have 1e-3
 
@@ -140,6 +141,12 @@ def closer_rows(unit: Float[Array, "V D"], row: Int[Array, ""], than: Int[Array,
     """Which rows have a larger cosine with `row` than the row `than` has; `row` itself has not."""
     found = cosines(unit, unit[row])
     return (found > found[than]).at[row].set(False)
+
+
+@jax.jit
+def count_closer_rows(unit: Float[Array, "V D"], pairs: Int[Array, "Q 2"]) -> Int[Array, " Q"]:
+    """How many `closer_rows` there are for each pair (row, than); PAIRS x V cosines at once."""
+    return jax.lax.map(lambda pair: closer_rows(unit, pair[0], pair[1]).sum(dtype=jnp.int32), pairs, batch_size=PAIRS)
 
 
 def normalize(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
