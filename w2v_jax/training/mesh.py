@@ -13,10 +13,11 @@ them, and the gradients of all tiles go to everyone, who adds up those of its ow
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -28,6 +29,8 @@ from ..params import Params
 
 DATA, VOCABULARY = "data", "vocabulary"
 BOTH = (DATA, VOCABULARY)
+
+X = TypeVar("X")
 
 
 def make_mesh(config: MeshConfig) -> Mesh | None:
@@ -130,16 +133,20 @@ def first_row(rows: int) -> Int[Array, ""] | int:
     return jax.lax.axis_index(VOCABULARY) * rows if on_mesh() else 0
 
 
-def fetch(table: Float[Array, "rows D"], ids: Int[Array, "G *C"]) -> Float[Array, "G *C D"]:
-    """The rows of words, whoever holds them; an id that stands for no row gives some row.
+def fetch(
+    params: Params, centers: Int[Array, "G S"], candidates: Int[Array, "G N"]
+) -> tuple[Float[Array, "G S D"], Float[Array, "G N D"]]:
+    """The rows of center words and of outside ones, whoever holds them; an id that stands for no row gives some row.
 
     Each device asks its row of the mesh, answers what it holds, and is sent the sum of all answers.
     """
     if not on_mesh():
-        return table.at[ids].get(mode="clip")
-    at = here(shared(ids), len(table))
-    rows = jnp.where((at < len(table))[..., None], table.at[at].get(mode="clip"), 0)
-    return summed_share(rows)
+        return params.center.at[centers].get(mode="clip"), params.outside.at[candidates].get(mode="clip")
+    rows, size = len(params.center), centers.shape[1]
+    at = here(shared(jnp.concatenate([centers, candidates], axis=1)), rows)
+    held = (table.at[ids].get(mode="clip") for table, ids in zip(params, (at[:, :size], at[:, size:]), strict=True))
+    answers = summed_share(jnp.where((at < rows)[..., None], jnp.concatenate(list(held), axis=1), 0))
+    return answers[:, :size], answers[:, size:]
 
 
 def shared(x: Array) -> Array:
@@ -160,9 +167,19 @@ def own_share(x: Array, axes: str | tuple[str, ...] = VOCABULARY) -> Array:
     return jax.lax.dynamic_slice_in_dim(x, jax.lax.axis_index(axes) * size, size)
 
 
-def everyones(tree: Any) -> Any:
-    """What all devices have, one after the other, as their tiles stand."""
-    return jax.tree.map(lambda x: jax.lax.all_gather(x, BOTH, tiled=True), tree) if on_mesh() else tree
+def everyones(tree: X) -> X:
+    """What all devices have of arrays of 32 bits a number, one after the other, as their tiles stand: sent as one."""
+    if not on_mesh():
+        return tree
+    leaves, shape = jax.tree.flatten(tree)
+    bits = [jax.lax.bitcast_convert_type(leaf, jnp.uint32).ravel() for leaf in leaves]
+    gathered = jax.lax.all_gather(jnp.concatenate(bits), BOTH)
+    parts = jnp.split(gathered, np.cumsum([part.size for part in bits])[:-1], axis=1)
+    whole = (
+        jax.lax.bitcast_convert_type(part, leaf.dtype).reshape(-1, *leaf.shape[1:])
+        for part, leaf in zip(parts, leaves, strict=True)
+    )
+    return jax.tree.unflatten(shape, whole)
 
 
 def total(tree: Any, axes: str | tuple[str, ...] = BOTH) -> Any:

@@ -34,7 +34,7 @@ from .mesh import (
     summed_share,
     total,
 )  # fmt: skip
-from .rows import NO_ROW, ParamRows, Rows, RowSparse, apply_rows, row_sparse
+from .rows import NO_ROW, ParamRows, Rows, RowSparse, apply_rows, row_sparse, take
 from .state import TrainState
 
 VOCAB_BLOCK = 1024  # words of the vocabulary that softmax scores at once
@@ -102,7 +102,7 @@ def _negative_sampling(
     candidates = jnp.concatenate([block.tokens, noise], axis=1)
     lines = jnp.pad(block.lines, ((0, 0), (0, config.noise)))  # noise stands beyond every window
     centers = _centers(block.tokens, config)
-    h, rows = fetch(params.center, centers), fetch(params.outside, candidates)
+    h, rows = fetch(params, centers, candidates)
 
     outside_weight = jax.vmap(functools.partial(context_weights, window=config.window))(lines)
     targets = outside_weight.sum(-1, keepdims=True)
@@ -125,7 +125,7 @@ def _negative_sampling(
 def _softmax(params: Params, block: Block, config: TrainConfig, vocab_size: int) -> tuple[Metrics, ParamRows]:
     """Each center against the whole vocabulary, a block of it at a time; its outside words in its tile's product."""
     centers, here = _centers(block.tokens, config), len(params.outside)
-    h, rows = fetch(params.center, centers), fetch(params.outside, block.tokens)
+    h, rows = fetch(params, centers, block.tokens)
     weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
     n, own_h = weights.sum(-1).ravel(), h.reshape(centers.size, -1)
     every_h, every_n = shared(own_h), shared(n)
@@ -145,8 +145,10 @@ def _softmax(params: Params, block: Block, config: TrainConfig, vocab_size: int)
     seen_h, seen_rows = jax.vmap(pull_back)(-weights, h, rows)
 
     flat = lambda tiles: tiles.reshape(-1, tiles.shape[-1])
-    seen = everyones(Rows(block.tokens.ravel(), flat(seen_rows), jnp.zeros(block.tokens.size, h.dtype)))
-    center = everyones(Rows(centers.ravel(), of_outside[:, :-1] + flat(seen_h), of_outside[:, -1]))
+    center, seen = everyones((
+        Rows(centers.ravel(), of_outside[:, :-1] + flat(seen_h), of_outside[:, -1]),
+        Rows(block.tokens.ravel(), flat(seen_rows), jnp.zeros(block.tokens.size, h.dtype)),
+    ))  # fmt: skip
     every = Rows(jnp.where(metrics.targets > 0, every_id, NO_ROW), of_h[:, :-1], of_h[:, -1])  # none, beyond the text
     return metrics, ParamRows(center, Rows(*map(jnp.concatenate, zip(every, seen, strict=True))))
 
@@ -154,7 +156,7 @@ def _softmax(params: Params, block: Block, config: TrainConfig, vocab_size: int)
 def _naive_softmax(params: Params, block: Block, config: TrainConfig) -> tuple[Metrics, ParamRows]:
     """Each center against the whole vocabulary: Equation 4 for every pair, Equation 8 for every center."""
     centers, vocab_size = _centers(block.tokens, config).ravel(), len(params.outside)
-    h = fetch(params.center, centers)
+    h = take(params.center, centers)
     weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
     count = lambda ids, seen: jnp.zeros(vocab_size, h.dtype).at[ids].add(seen, mode="drop")
     observed = jax.vmap(jax.vmap(count, (None, 0)))(block.tokens, weights).reshape(len(h), vocab_size)

@@ -1,0 +1,137 @@
+"""Processes that train together, for real: each on its part of the text, one vocabulary, one file, one that dies."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2v_jax.config import ProcessConfig
+from w2v_jax.errors import InputError
+from w2v_jax.text.corpus import Corpus
+from w2v_jax.text.part import Part, reading_part
+from w2v_jax.vectors.keyed_vectors import KeyedVectors
+
+FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1"
+OPTIONS = ["--dim", "8", "--block", "256", "--epochs", "4", "--sample", "0", "--seed", "1", "--patience", "20"]
+
+
+@pytest.fixture(scope="module")
+def text(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The groups' sentences as a file; the first half names one word that the second never does."""
+    words = np.array(corpus.vocabulary.words)[corpus.ids].reshape(-1, 8).tolist()
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    first, second = (words[at : at + 2_000] for at in (0, 2_000))
+    path.write_text("\n".join(" ".join(line) for line in [*first, ["unicorn"] * 5, *second]) + "\n")
+    return path
+
+
+class Job:
+    """Processes started together, each with its log."""
+
+    def __init__(self, text: Path, out: Path, count: int, *more: str) -> None:
+        with socket.create_server(("localhost", 0)) as free:
+            port = free.getsockname()[1]
+        environment = {**os.environ, "XLA_FLAGS": FLAGS}
+        self.logs = [out.with_suffix(f".{i}.log") for i in range(count)]
+        self.processes = []
+        for i, log in enumerate(self.logs):
+            together = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
+            command = [sys.executable, "-m", "w2v_jax", "train", str(text), "--out", str(out), *OPTIONS, *more]
+            with open(log, "wb") as file:
+                cache = ["--cache", str(text.parent / "cache")]
+                job = subprocess.Popen([*command, *together, *cache], stdout=file, stderr=file, env=environment)
+            self.processes.append(job)
+
+    def said(self) -> list[str]:
+        """Their status and their last line, when all have ended."""
+        status = [process.wait(120) for process in self.processes]
+        logs = [log.read_text().splitlines() for log in self.logs]
+        return [f"{number}: {(lines or [''])[-1]}" for number, lines in zip(status, logs, strict=True)]
+
+
+def alike(vectors: KeyedVectors, groups: tuple[list[str], ...]) -> float:
+    """By how much two words of one group are more alike than two of both."""
+    within = [vectors.similarity(a, b) for group in groups for a in group for b in group if a != b]
+    across = [vectors.similarity(a, b) for a in groups[0] for b in groups[1]]
+    return float(np.mean(within) - np.mean(across))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_learn_what_one_learns(count: int, text: Path, tmp_path: Path, groups: tuple[list[str], ...]) -> None:
+    job = Job(text, tmp_path / "together.bin", count)
+    said = job.said()
+    assert said[0].startswith("0: 13 vectors in"), said
+    assert all(line.startswith("0: ") for line in said)
+    assert not any("vectors in" in log.read_text() for log in job.logs[1:])  # one speaks
+    subprocess.run(
+        [sys.executable, "-m", "w2v_jax", "train", str(text), "--out", str(tmp_path / "alone.bin"), *OPTIONS,
+         "--cache", str(text.parent / "cache")],
+        env={**os.environ, "XLA_FLAGS": FLAGS}, check=True, capture_output=True,
+    )  # fmt: skip
+    together, alone = (KeyedVectors.load(tmp_path / f"{name}.bin") for name in ("together", "alone"))
+    assert list(together.words) == list(alone.words)
+    assert "unicorn" in together.words
+    assert alike(together, groups) > 0.95 * alike(alone, groups) > 0.5
+
+
+def test_a_job_that_lost_a_process_goes_on_with_the_bits_of_one_that_did_not(text: Path, tmp_path: Path) -> None:
+    """A worker is killed in mid-run: the other says so in a line; started again, both go on from the checkpoint."""
+    saved = ["--epochs", "40", "--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "64", "--resume"]
+    job = Job(text, tmp_path / "killed.bin", 2, *saved)
+    while not any((tmp_path / "saved").glob("[0-9]*")):
+        assert all(process.poll() is None for process in job.processes), job.said()
+        time.sleep(0.05)
+    job.processes[1].kill()
+    said = job.said()
+    assert said[0].startswith("1: w2v_jax: process 0: another process has gone"), said
+    assert not (tmp_path / "killed.bin").exists()
+    again = Job(text, tmp_path / "killed.bin", 2, *saved)
+    assert again.said()[0].startswith("0: 13 vectors"), again.said()
+    assert "resumed from step" in again.logs[0].read_text()
+    whole = Job(text, tmp_path / "whole.bin", 2, "--epochs", "40")
+    assert whole.said()[0].startswith("0: 13 vectors"), whole.said()
+    assert (tmp_path / "killed.bin").read_bytes() == (tmp_path / "whole.bin").read_bytes()
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7, 40])
+@pytest.mark.parametrize("text", ["to be or not\nto be\n" * 3, "onelongword" * 9, "ends in a word", " \n ", "é ü\n"])
+def test_parts_make_the_whole_and_cut_no_word(text: str, of: int, tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    parts = []
+    for number in range(of):
+        with reading_part(path, Part(number, of, lambda mine: [mine])) as file:
+            parts.append(file.read())
+    assert b"".join(parts) == text.encode()
+    assert [word for part in parts for word in part.split()] == text.encode().split()
+
+
+def test_each_process_may_have_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "text-3.txt").write_text("third")
+    with reading_part(tmp_path / "text-{process}.txt", Part(3, 8, lambda mine: [mine])) as file:
+        assert file.read() == b"third"
+
+
+def test_a_packed_text_cannot_be_shared_out(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match=r"2 processes cannot read parts of a packed text; unpack it, or .*\{process\}"),
+        reading_part(tmp_path / "text.gz", Part(0, 2, lambda mine: [mine])),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"coordinator": "localhost:1"}, {"processes": 2, "process": 0},
+     {"coordinator": "a:1", "processes": 2, "process": 2}, {"cluster": True, "process": 0}, {"patience": 0}],
+)  # fmt: skip
+def test_half_of_what_is_needed_is_refused(fields: dict[str, object]) -> None:
+    with pytest.raises(
+        InputError, match="need --coordinator|process is 2; it must be an integer from 0 to 1|patience is 0"
+    ):
+        ProcessConfig(**fields)  # type: ignore[arg-type]
