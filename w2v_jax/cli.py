@@ -14,7 +14,7 @@ from .commands.ask import analogy, neighbors
 from .commands.evaluate import evaluate
 from .commands.files import convert, info, plot
 from .commands.train import train
-from .errors import InputError, Stopped
+from .errors import InputError, ProcessGone, Stopped
 
 
 def _discard_output() -> None:
@@ -59,6 +59,9 @@ def main(args: list[str] | None = None) -> None:
                 sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()  # the reader left; there is nobody to tell
+    except ProcessGone as gone:
+        print(f"w2v_jax: {gone}", file=sys.stderr, flush=True)
+        os._exit(1)  # threads of the runtime and of Orbax wait for the one that has gone
     except (InputError, FloatingPointError, OSError) as error:
         if isinstance(error, OSError):
             _discard_output()

@@ -5,6 +5,10 @@ class InputError(Exception):  # no ValueError: tyro would catch that, and dress 
     """What was given cannot be used; the message is one line: what is wrong, and how to mend it."""
 
 
+class ProcessGone(InputError):
+    """Another of the processes that train together has gone, and there is nobody left to wait for."""
+
+
 class Stopped(Exception):
     """Training was asked to stop, and has saved where it stands; the message is one line."""
 

@@ -49,7 +49,12 @@ class Job:
 
     def said(self) -> list[str]:
         """Their status and their last line, when all have ended."""
-        status = [process.wait(120) for process in self.processes]
+        try:
+            status = [process.wait(120) for process in self.processes]
+        finally:
+            for process in self.processes:
+                process.kill()
+                process.wait()
         logs = [log.read_text().splitlines() for log in self.logs]
         return [f"{number}: {(lines or [''])[-1]}" for number, lines in zip(status, logs, strict=True)]
 
@@ -83,7 +88,7 @@ def test_a_job_that_lost_a_process_goes_on_with_the_bits_of_one_that_did_not(tex
     """A worker is killed in mid-run: the other says so in a line; started again, both go on from the checkpoint."""
     saved = ["--epochs", "40", "--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "64", "--resume"]
     job = Job(text, tmp_path / "killed.bin", 2, *saved)
-    while not any((tmp_path / "saved").glob("[0-9]*")):
+    while not any(path.name.isdigit() for path in (tmp_path / "saved").glob("*")):
         assert all(process.poll() is None for process in job.processes), job.said()
         time.sleep(0.05)
     job.processes[1].kill()

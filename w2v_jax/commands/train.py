@@ -60,7 +60,7 @@ def train(
     if freeze and not init:
         raise InputError("freeze keeps the vectors of --init as they are; name them")
     check_ending(out)
-    part = _join(together) if together != ProcessConfig() else None
+    part = _join(together) if together.coordinator or together.cluster else None
     first = part is None or part.number == 0  # which alone writes, and speaks
     for path in (out, metrics) if first else ():
         if path:

@@ -28,7 +28,7 @@ import optax
 import orbax.checkpoint as ocp
 
 from ..config import TILE, CheckpointConfig, TrainConfig
-from ..errors import InputError, Stopped
+from ..errors import InputError, ProcessGone, Stopped
 from ..files import writing
 from ..params import Params
 from ..text.corpus import Corpus
@@ -104,6 +104,8 @@ class Checkpoints:
     def __exit__(self, *exception: object) -> None:
         """Wait until all is written; a signal is no longer collected meanwhile."""
         self.stack.close()
+        if isinstance(exception[1], ProcessGone):  # which would have written its share
+            return
         with self._writing():
             self.orbax.close()
 

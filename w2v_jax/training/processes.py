@@ -1,5 +1,6 @@
 """Several processes that train together, one or more devices each, over JAX's own runtime."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,8 +10,10 @@ from jax.errors import JaxRuntimeError
 from jax.experimental import multihost_utils
 
 from ..config import ProcessConfig
-from ..errors import InputError
+from ..errors import InputError, ProcessGone
 from ..text.part import Part
+
+GONE = re.compile("Gloo|NCCL|heartbeat|UNAVAILABLE|DEADLINE_EXCEEDED|[Cc]onnection (closed|reset)")
 
 
 def join(config: ProcessConfig) -> Part | None:
@@ -19,7 +22,6 @@ def join(config: ProcessConfig) -> Part | None:
     Raises:
       InputError: they did not come, or the address cannot be used.
     """
-    jax.config.update("jax_enable_recoverability", True)  # or the runtime ends us, with a page of its own, for another
     try:
         jax.distributed.initialize(
             config.coordinator, config.processes, config.process,
@@ -33,13 +35,17 @@ def join(config: ProcessConfig) -> Part | None:
 
 @contextmanager
 def or_a_line() -> Iterator[None]:
-    """What JAX raises when another process has gone, said in a line."""
+    """What JAX raises when another process has gone, said in a line.
+
+    Raises:
+      ProcessGone: it has.
+    """
     try:
         yield
-    except JaxRuntimeError as error:
-        if jax.process_count() == 1:
+    except Exception as error:  # of several kinds, where Orbax stands between
+        if jax.process_count() == 1 or not GONE.search(str(error)):
             raise
-        raise InputError(
+        raise ProcessGone(
             f"process {jax.process_index()}: another process has gone, or cannot be reached; start all of them again, "
             f"with --resume to go on from the last checkpoint ({str(error).splitlines()[0][:200]})"
         ) from error
