@@ -2,15 +2,16 @@
 
     python -m experiments.growth TEXT MORE --eval FOLDER [--megabytes 60] [--epochs 5] [--out out]
 
-Trains on TEXT, then goes on with the first lines of MORE, whose new words join: from both tables; from both at
-a quarter of the learning rate; with the old rows frozen; and from the center vectors alone, as a word2vec file
-has them. Beside them, as yardsticks: TEXT with another seed, and both texts from scratch with two seeds.
+Trains on TEXT, then goes on with the first lines of MORE, whose new words join: from both tables, at the whole
+learning rate or less; with the old rows frozen, and from there with all of them; and from the center vectors
+alone, as a word2vec file has them. Beside them, as yardsticks: TEXT with another seed, and both texts from
+scratch with two seeds.
 
 Old words: the share of a word's 10 nearest old words that were so before, over 5,000 of the 30,000 most
 frequent. New words: the share of the 10 nearest old words that training from scratch gives too, and the mean
 reciprocal rank of the nearest one there. FOLDER holds `analogy/questions-words.txt` and `similarity/EN-*.txt`.
 
-Time: 20 minutes for 17 and 10 million words on 2 cores of an AMD EPYC. Expected: experiments/GROWTH.md.
+Time: half an hour for 17 and 10 million words on 2 cores of an AMD EPYC. Expected: experiments/GROWTH.md.
 """
 
 import dataclasses
@@ -34,7 +35,15 @@ NEAR, FAR = 10, 100  # neighbours compared; how far down the list a rank is look
 ASKED, FREQUENT = 5_000, 30_000  # old words compared, of so many
 OFTEN = 20  # new words seen so often have a line of their own
 EXAMPLES = 12
-HOW = ("both tables", "a quarter of the rate", "frozen", "center vectors alone")
+HOW: dict[str, tuple[bool, float]] = {
+    "both tables": (False, 1),
+    "a quarter of the rate": (False, 1 / 4),
+    "frozen": (True, 0),
+    "frozen, then a quarter": (True, 1 / 4),
+    "frozen, then a sixteenth": (True, 1 / 16),
+    "center vectors alone": (False, 1),
+}
+"""Whether a training with the old rows frozen comes first; what share of the learning rate all rows then have."""
 
 
 def write_texts(text: str, more: str, megabytes: int, folder: Path) -> tuple[Path, Path]:
@@ -52,15 +61,20 @@ def write_texts(text: str, more: str, megabytes: int, folder: Path) -> tuple[Pat
 
 def train_on(vectors: w2v.KeyedVectors, corpus: w2v.Corpus, config: w2v.TrainConfig, how: str) -> w2v.KeyedVectors:
     """Go on from vectors with a text that knew their words."""
-    if how == "a quarter of the rate":
-        config = dataclasses.replace(config, lr=config.lr / 4)
     assert vectors.params is not None
     params = vectors.params
     if how == "center vectors alone":
         params = params._replace(outside=jnp.zeros_like(params.outside))
     known = places(vectors.vocabulary, corpus.vocabulary) >= 0
-    grown = w2v.grow(params, vectors.vocabulary, corpus.vocabulary, jax.random.key(config.seed))
-    return w2v.train(corpus, config, params=grown, frozen=w2v.Frozen(known, known) if how == "frozen" else None)
+    params = w2v.grow(params, vectors.vocabulary, corpus.vocabulary, jax.random.key(config.seed))
+    frozen_first, rate = HOW[how]
+    if frozen_first:
+        settled = w2v.train(corpus, config, params=params, frozen=w2v.Frozen(known, known))
+        if not rate:
+            return settled
+        assert settled.params is not None
+        params = settled.params
+    return w2v.train(corpus, dataclasses.replace(config, lr=rate * config.lr), params=params)
 
 
 def nearest(vectors: w2v.KeyedVectors, words: Sequence[str], among: Sequence[str], topn: int) -> list[list[str]]:

@@ -16,6 +16,7 @@ from w2v_jax.text import cooccurrence, counting
 from w2v_jax.text.cooccurrence import Cooccurrence
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.counting import COLUMNS, ROW_ENDS, VALUES
+from w2v_jax.text.vocabulary import Vocabulary
 
 WEIGHTS = {
     "linear": lambda d, window: (window + 1 - d) / window,
@@ -250,3 +251,14 @@ def test_the_same_words_on_other_lines_are_counted_anew(tmp_path: Path) -> None:
     Cooccurrence.from_corpus(one, counts=thinned)
     with pytest.raises(InputError, match="of seed 0, not 1"):
         Cooccurrence.from_corpus(one, TrainConfig(seed=1), thinned)
+
+
+def test_what_was_counted_before_makes_other_counts(tmp_path: Path) -> None:
+    """Subsampling goes by the counts of both texts."""
+    sentences, where = [["to", "be", "or", "not", "to", "be"]] * 9, CountsConfig(counts=tmp_path / "counts")
+    known = [Vocabulary(("be", "to", "not", "or"), np.array(counts)) for counts in ([9, 8, 7, 6], [90, 8, 7, 6])]
+    one, other = (Corpus.from_sentences(sentences, known=words) for words in known)
+    np.testing.assert_array_equal(one.ids, other.ids)
+    Cooccurrence.from_corpus(one, None, where)
+    with pytest.raises(InputError, match="holds counts of another corpus; name another folder"):
+        Cooccurrence.from_corpus(other, None, where)
