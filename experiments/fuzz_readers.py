@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import functools
 import io
+import itertools
 import json
 import os
 import re
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,14 +45,14 @@ def on_a_file(ending: str, read: Callable[[str], Any]) -> Reader:
     return run
 
 
-def on_a_folder(files: list[str], read: Callable[[Path], Any]) -> Reader:
-    """A reader that takes a folder: the data is cut where two bytes at its start say."""
+def on_a_folder(files: list[str], read: Callable[[Path], Any], step: int = 1) -> Reader:
+    """A reader that takes a folder: the data is cut where the bytes at its start say, in steps."""
     folder = Path(f"/dev/shm/fuzz-{os.getpid()}")
     folder.mkdir(exist_ok=True)
 
     def run(data: bytes) -> None:
         wanted = len(files) - 1
-        cuts, rest = sorted(data[:wanted].ljust(wanted, b"\0")), data[wanted:]
+        cuts, rest = [step * cut for cut in sorted(data[:wanted].ljust(wanted, b"\0"))], data[wanted:]
         for name, start, end in zip(files, [0, *cuts], [*cuts, len(rest)], strict=True):
             (folder / name).write_bytes(rest[start : max(start, end)])
         read(folder)
@@ -70,15 +72,25 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
     """Each reader and some files that it should read; imported here, where Atheris can see what is run."""
     import numpy as np
 
-    from w2v_jax.config import CheckpointConfig, CountsConfig, TextConfig, TrainConfig
+    from w2v_jax.config import (
+        CheckpointConfig,
+        CountsConfig,
+        MeshConfig,
+        ProcessConfig,
+        TextConfig,
+        TrainConfig,
+    )  # fmt: skip
     from w2v_jax.text import cooccurrence, corpus
     from w2v_jax.text.tokens import pieces_of_text
     from w2v_jax.text.vocabulary import Vocabulary
+    from w2v_jax.training import start
     from w2v_jax.vectors import analogies, evaluation, formats, similarity
+    from w2v_jax.vectors.arrays import NAMES
     from w2v_jax.vectors.keyed_vectors import KeyedVectors
     from w2v_jax.vectors.pictures.curves import read_reports
 
     vectors = KeyedVectors(("a", "b", "c", "d"), np.eye(4, 3, dtype=np.float32), np.arange(4, 0, -1))
+    known = Vocabulary(("a", "b"), np.array([2, 1]))
     lookup = evaluation.Lookup.of(vectors, None)
 
     def saved(ending: str) -> list[bytes]:
@@ -87,6 +99,21 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
             vectors.save(path)
             return [Path(path).read_bytes()]
 
+    members = [f"{name}.npy" for name in NAMES]
+
+    def zipped(folder: Path) -> None:
+        """Members with the right checksums, which no mutation of a zip file has."""
+        path = folder / "v.npz"
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in members:
+                if content := (folder / name).read_bytes():
+                    archive.writestr(name, content)
+        formats.load(path)
+
+    with zipfile.ZipFile(io.BytesIO(*saved(".npz"))) as archive:
+        contents = [archive.read(name) if name in archive.namelist() else b"" for name in members]
+    cuts = list(itertools.accumulate(map(len, contents)))[:-1]
+
     def encoded(folder: Path) -> None:
         about = parsed((folder / "about.json").read_bytes())
         corpus.made = lambda *_: about  # type: ignore[attr-defined]  # as if the checksums were right
@@ -94,7 +121,7 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
 
     def config(data: bytes) -> None:
         fields = parsed(data)
-        for kind in (TrainConfig, TextConfig, CountsConfig, CheckpointConfig):
+        for kind in (TrainConfig, TextConfig, CountsConfig, CheckpointConfig, MeshConfig, ProcessConfig):
             kind(**{name: value for name, value in fields.items() if name in kind.__dataclass_fields__})
 
     def vocabulary(data: bytes) -> None:
@@ -111,6 +138,10 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
     return {
         **{f"vectors {ending}": (load[ending], saved(ending) + odd.get(ending, []))
            for ending in (".bin", ".txt", ".safetensors", ".npz")},
+        "vectors .npz, inside": (
+            functools.partial(on_a_folder, members, zipped, step=4),
+            [bytes(cut // 4 for cut in cuts) + b"".join(contents)],
+        ),
         "vectors, no header": (load[".vec"], [b"a 1 2\nb 3 4\n", b"the .1 -2e3 nan\n"]),
         "corpus": (
             lambda: lambda data: list(pieces_of_text(io.BytesIO(data), TextConfig(), "text")),
@@ -133,6 +164,10 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
             [b": capitals\na b c d\nb a d c\n"],
         ),
         "reports": (functools.partial(on_a_file, ".jsonl", read_reports), [b'{"words": 1, "loss": 2.5}\n']),
+        "words of checkpoints": (
+            functools.partial(on_a_file, ".json", lambda path: start._read_vocabulary(Path(path), known.sha256)),
+            [json.dumps({"words": known.words, "counts": known.counts.tolist()}).encode()],
+        ),
         "vocabulary": (lambda: vocabulary, [b"a b c alpha beta gamma"]),
         "configs": (
             lambda: config,
@@ -164,7 +199,7 @@ def fuzz(name: str, runs: int, folder: Path) -> None:
 
     now = int(re.findall(r"VmSize:\s*(\d+) kB", Path("/proc/self/status").read_text())[0]) << 10
     resource.setrlimit(resource.RLIMIT_AS, (now + ROOM, now + ROOM))
-    options = [f"-runs={runs}", "-max_len=512", f"-artifact_prefix={folder}/", "-print_final_stats=1", "-seed=1"]
+    options = [f"-runs={runs}", "-max_len=2048", f"-artifact_prefix={folder}/", "-print_final_stats=1", "-seed=1"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], one)
     atheris.Fuzz()
 
