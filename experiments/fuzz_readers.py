@@ -221,7 +221,9 @@ def main() -> None:
         started = time.perf_counter()
         command = [sys.executable, "-m", "experiments.fuzz_readers", "--runs", str(args.runs)]
         command += ["--one", name, str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+        # Each of Arrow's threads would take 64 MB of addresses for a heap of its own, which are limited here.
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "MALLOC_ARENA_MAX": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         ran = re.findall(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
         found = re.findall(r"cov: (\d+) ft: (\d+)", done.stderr)
         row: dict[str, Any] = {"reader": name, "inputs": int(ran[-1]) if ran else 0}

@@ -1,5 +1,7 @@
 from .config import CheckpointConfig as CheckpointConfig
 from .config import CountsConfig as CountsConfig
+from .config import MeshConfig as MeshConfig
+from .config import ProcessConfig as ProcessConfig
 from .config import TextConfig as TextConfig
 from .config import TrainConfig as TrainConfig
 from .errors import InputError as InputError

@@ -17,7 +17,7 @@ from w2v_jax.text.part import Part, reading_part
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1"
-OPTIONS = ["--dim", "8", "--block", "256", "--epochs", "4", "--sample", "0", "--seed", "1", "--patience", "20"]
+OPTIONS = ["--dim", "8", "--epochs", "6", "--lr", "0.2", "--sample", "0", "--seed", "1", "--patience", "20"]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_processes_learn_what_one_learns(count: int, text: Path, tmp_path: Path,
 
 def test_a_job_that_lost_a_process_goes_on_with_the_bits_of_one_that_did_not(text: Path, tmp_path: Path) -> None:
     """A worker is killed in mid-run: the other says so in a line; started again, both go on from the checkpoint."""
-    saved = ["--epochs", "40", "--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "64", "--resume"]
+    saved = ["--epochs", "12", "--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "64", "--resume"]
     job = Job(text, tmp_path / "killed.bin", 2, *saved)
     while not any(path.name.isdigit() for path in (tmp_path / "saved").glob("*")):
         assert all(process.poll() is None for process in job.processes), job.said()
@@ -98,7 +98,7 @@ def test_a_job_that_lost_a_process_goes_on_with_the_bits_of_one_that_did_not(tex
     again = Job(text, tmp_path / "killed.bin", 2, *saved)
     assert again.said()[0].startswith("0: 13 vectors"), again.said()
     assert "resumed from step" in again.logs[0].read_text()
-    whole = Job(text, tmp_path / "whole.bin", 2, "--epochs", "40")
+    whole = Job(text, tmp_path / "whole.bin", 2, "--epochs", "12")
     assert whole.said()[0].startswith("0: 13 vectors"), whole.said()
     assert (tmp_path / "killed.bin").read_bytes() == (tmp_path / "whole.bin").read_bytes()
 
