@@ -1,8 +1,10 @@
 """Resume: the bits of a training that was never stopped, whatever stopped it."""
 
+import itertools
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -149,6 +151,71 @@ def test_a_checkpoint_that_cannot_be_written(corpus: Corpus, tmp_path: Path, mon
     monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", full)
     with pytest.raises(InputError, match="a checkpoint cannot be written: no space"):
         train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves an error lying about
+def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(corpus: Corpus, tmp_path: Path) -> None:
+    """In truth: no file may grow over 2,000 bytes while the second checkpoint is written."""
+    where = CheckpointConfig(tmp_path / "saved", checkpoint_every=EVERY, resume=True)
+    with pytest.raises(Stopped):
+        train(corpus, CONFIG, checkpoints=where, callbacks=[stop_at(300)])
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"saved: a checkpoint cannot be written: .*File too large") as error:
+            train(corpus, CONFIG, checkpoints=where)
+        assert "\n" not in " ".join(str(error.value).splitlines())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    np.testing.assert_array_equal(train(corpus, CONFIG, checkpoints=where).vectors, train(corpus, CONFIG).vectors)
+
+
+def test_a_half_written_checkpoint_is_passed_over(corpus: Corpus, tmp_path: Path) -> None:
+    where = CheckpointConfig(tmp_path, checkpoint_every=EVERY, resume=True)
+    with pytest.raises(Stopped):
+        train(corpus, CONFIG, checkpoints=where, callbacks=[stop_at(300)])
+    half_written = tmp_path / "9999.orbax-checkpoint-tmp"
+    (half_written / "state").mkdir(parents=True)
+    (half_written / "state" / "d").write_bytes(b"half")
+    np.testing.assert_array_equal(train(corpus, CONFIG, checkpoints=where).vectors, train(corpus, CONFIG).vectors)
+    assert not half_written.exists()
+
+
+def test_clocks_that_go_backwards(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints go by steps: the newest is the one of the largest, whatever the time that it bears."""
+    hours = itertools.count()
+    monkeypatch.setattr(time, "time", lambda: 2e9 - 3600 * next(hours))
+    where = CheckpointConfig(tmp_path, checkpoint_every=EVERY, resume=True)
+    for stop in (130, 320):
+        with pytest.raises(Stopped):
+            train(corpus, CONFIG, checkpoints=where, callbacks=[stop_at(stop)])
+    for older, newer in itertools.pairwise(sorted(tmp_path.glob("[0-9]*"), key=lambda path: int(path.name))):
+        os.utime(newer, (1, older.stat().st_mtime - 1e6))
+    reports: list[Report] = []
+    rest = train(corpus, CONFIG, checkpoints=where, callbacks=[lambda report, _: reports.append(report)])
+    assert reports[0].step > 320
+    np.testing.assert_array_equal(rest.vectors, train(corpus, CONFIG).vectors)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_runs_on_one_folder(resume: bool, corpus: Corpus, tmp_path: Path) -> None:
+    """The second is refused while the first runs, which ends as if alone; then the folder is free."""
+    where = CheckpointConfig(tmp_path, checkpoint_every=EVERY, resume=resume)
+    refused: list[str] = []
+
+    def start_another(report: Report, params: Params) -> None:
+        if not refused:
+            with pytest.raises(InputError, match="another training writes there; wait for it, or name") as error:
+                train(corpus, CONFIG, checkpoints=where)
+            refused.append(str(error.value))
+
+    first = train(corpus, CONFIG, checkpoints=where, callbacks=[start_another])
+    assert refused
+    np.testing.assert_array_equal(first.vectors, train(corpus, CONFIG).vectors)
+    again = CheckpointConfig(tmp_path, checkpoint_every=EVERY, resume=True)
+    np.testing.assert_array_equal(train(corpus, CONFIG, checkpoints=again).vectors, first.vectors)
 
 
 def test_resume_needs_a_folder() -> None:

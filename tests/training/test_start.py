@@ -13,7 +13,7 @@ from w2v_jax.config import CheckpointConfig, TextConfig, TrainConfig
 from w2v_jax.errors import InputError, Stopped
 from w2v_jax.params import Params, init_params
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training.checkpoints import VOCABULARY
+from w2v_jax.training.checkpoints import LOCK, VOCABULARY
 from w2v_jax.training.freezing import Frozen
 from w2v_jax.training.growth import grow, grow_state
 from w2v_jax.training.loop import train
@@ -67,7 +67,7 @@ def test_it_is_not_one_of_another_optimizer(trained: tuple[Path, KeyedVectors]) 
 
 
 def test_the_words_are_written_once(trained: tuple[Path, KeyedVectors]) -> None:
-    assert {path.name for path in trained[0].iterdir() if not path.name.isdigit()} == {VOCABULARY}
+    assert {path.name for path in trained[0].iterdir() if not path.name.isdigit()} == {VOCABULARY, LOCK}
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "npz", "bin"])

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
+from filelock import FileLock, Timeout
 
 from ..config import TILE, CheckpointConfig, TrainConfig
 from ..errors import InputError, ProcessGone, Stopped
@@ -34,12 +35,13 @@ from ..params import Params
 from ..text.corpus import Corpus
 from ..text.vocabulary import Vocabulary
 from .freezing import Frozen
-from .processes import exchange, or_a_line
+from .processes import everyones_number, exchange, or_a_line
 from .state import TrainState
 from .stream import CHUNK, STRETCH
 
 DIGESTS = ("vocabulary", "corpus", "optimizer", "starting point", "freezing")  # that nobody would read
 VOCABULARY = "vocabulary.json"  # beside the checkpoints
+LOCK = ".lock"
 KEPT = 2  # so that there is a whole one while another is written, and one to fall back on
 
 
@@ -79,7 +81,7 @@ class Checkpoints:
 
     def __init__(self, config: CheckpointConfig, identity: dict[str, Any], vocabulary: Vocabulary) -> None:
         self.folder, self.every, self.identity = Path(config.checkpoint_dir or ""), config.checkpoint_every, identity
-        self.resume, self.stack = config.resume, contextlib.ExitStack()
+        self.resume, self.stack, self.signalled = config.resume, contextlib.ExitStack(), contextlib.ExitStack()
         self.unwritten: Vocabulary | None = vocabulary
         # Only where it goes on: a half-written checkpoint may be of a training that still runs.
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=config.resume)
@@ -88,26 +90,32 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):  # found out now, not when there is something to lose
                 pass
+            if jax.process_index() == 0:  # for all that train together; a process that dies gives it back
+                self.stack.enter_context(FileLock(self.folder / LOCK).acquire(timeout=0))
             self.orbax = ocp.CheckpointManager(self.folder.absolute(), options=options)
             self.latest = self.orbax.latest_step()
+        except Timeout:
+            raise InputError(f"{self.folder}: another training writes there; wait for it, or name another") from None
         except (OSError, ValueError) as error:
+            self.stack.close()
             raise InputError(f"{self.folder}: cannot hold checkpoints: {error}") from error
         if self.latest is not None and not config.resume:
             self.orbax.close()
+            self.stack.close()
             raise InputError(f"{self.folder}: holds a checkpoint of step {self.latest:,}; "
                              "resume from it (--resume), or name another folder")  # fmt: skip
 
     def __enter__(self) -> "Checkpoints":
-        self.signals = self.stack.enter_context(stop_requests())
+        self.signals = self.signalled.enter_context(stop_requests())
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Wait until all is written; a signal is no longer collected meanwhile."""
-        self.stack.close()
-        if isinstance(exception[1], ProcessGone):  # which would have written its share
-            return
-        with self._writing():
-            self.orbax.close()
+        self.signalled.close()
+        with self.stack:  # others may have the folder then
+            if not isinstance(exception[1], ProcessGone):  # which would have written its share
+                with self._writing():
+                    self.orbax.close()
 
     def restore(self, fresh: TrainState) -> tuple[TrainState, int, int]:
         """The last state saved, with its step and the words read by then; the fresh state where there is none.
@@ -144,18 +152,19 @@ class Checkpoints:
         Raises:
           Stopped: a signal came, and where training stands has been saved.
         """
-        if self.signals or step // self.every > (self.latest or 0) // self.every:
+        stop = max(everyones_number(next(iter(self.signals), 0)))  # whoever was told, all save, or none
+        if stop or step // self.every > (self.latest or 0) // self.every:
             self.save(state, step, words)
-        if self.signals:
+        if stop:
             with self._writing():
                 self.orbax.wait_until_finished()
-            raise Stopped(f"stopped at step {step:,}, saved in {self.folder}; go on with --resume", self.signals[0])
+            raise Stopped(f"stopped at step {step:,}, saved in {self.folder}; go on with --resume", stop)
 
     def save(self, state: TrainState, step: int, words: int) -> None:
         """Begin to write a checkpoint, unless the last one is of this step; it replaces older ones when it is whole."""
         if self.latest == step:
             return
-        if self.unwritten is not None:
+        if self.unwritten is not None and jax.process_index() == 0 and not (self.folder / VOCABULARY).exists():
             _write_vocabulary(self.folder / VOCABULARY, self.unwritten)
             self.unwritten = None
         # A copy, because the next step takes the state's buffers while Orbax is still writing.
