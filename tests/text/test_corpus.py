@@ -113,7 +113,8 @@ def test_a_damaged_encoding_is_made_again(
         (IDS, lambda x: x + 4), (IDS, lambda x: x - 1), (IDS, lambda x: x[:-1]), (LINE_ENDS, lambda x: x[:-1]),
         (LINE_ENDS, lambda x: x[::-1]), (META, lambda about: about | {"counts": [1, 1, 1, 0]}),
         (META, lambda about: about | {"words": ["a", "b", "c", 4]}), (META, lambda about: about | {"words": ["a"]}),
-        (META, lambda about: about | {"counts": "many"}), (META, lambda about: about | {"source_tokens": None}),
+        (META, lambda about: about | {"counts": [10**30, 1, 1, 1]}), (META, lambda about: about | {"counts": "many"}),
+        (META, lambda about: about | {"source_tokens": None}),
     ],
 )  # fmt: skip
 def test_an_encoding_that_somebody_made_up_is_refused(

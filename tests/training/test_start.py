@@ -93,7 +93,9 @@ def test_what_cannot_be_read_is_said_in_a_line(folder: Path, tmp_path: Path) -> 
     words = folder / VOCABULARY
     about = json.loads(words.read_text())
     swapped = about | {"words": about["words"][::-1]}
-    for damaged in ("", "{", "[]", '{"words": 3, "counts": 4}', '{"words": ["a"], "counts": []}', json.dumps(swapped)):
+    for damaged in ("", "{", "[]", '{"words": 3, "counts": 4}', '{"words": ["a"], "counts": []}',
+                    '{"words": ["a"], "counts": [1e400]}', '{"words": ["a"], "counts": [99999999999999999999]}',
+                    json.dumps(swapped)):  # fmt: skip
         words.write_text(damaged)
         with pytest.raises(InputError, match=rf"{VOCABULARY}: is damaged, or of other checkpoints; delete it"):
             load_start(folder)

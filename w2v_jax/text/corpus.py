@@ -155,7 +155,7 @@ def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
             vocabulary = Vocabulary(tuple(about["words"]), np.array(about["counts"], np.int64))
             found = Corpus(_map(ids, np.int32), _map(ends, np.int64), vocabulary, int(about["source_tokens"]), folder)
             return found if _fits(found) else None
-    except (OSError, ValueError, KeyError, TypeError, InputError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, InputError):
         return None
 
 

@@ -47,7 +47,8 @@ def pieces_of_text(file: BinaryIO, config: TextConfig, name: str) -> Iterator[Pi
     >>> [piece.types[i] for i in piece.indices], piece.line_lengths.tolist()
     (['to', 'be', 'or', 'not', 'to', 'be', ''], [3, 3, 1])
     """
-    return _map_ahead(lambda text: _split(text, config, name), _whole_words(file, name))
+    yield from _map_ahead(lambda text: _split(text, config, name), _whole_words(file, name))
+    pa.default_memory_pool().release_unused()  # 50 MB, which Arrow would keep for its next use
 
 
 def pieces_of_sentences(sentences: Iterable[Iterable[str]]) -> Iterator[Piece]:

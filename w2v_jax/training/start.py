@@ -94,7 +94,7 @@ def _read_vocabulary(path: Path, sha256: str) -> Vocabulary:
         whole = vocabulary.sha256 == sha256
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; go on with that training once (--resume), which writes it") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, InputError):
         whole = False
     if not whole:
         raise InputError(f"{path}: is damaged, or of other checkpoints; delete it, and go on with that training once")
