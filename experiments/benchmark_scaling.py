@@ -1,7 +1,7 @@
 """What more devices and more processes cost and save, on one machine: seconds, memory and bytes sent a step.
 
     python -m experiments.benchmark_scaling [--out out]
-    python -m experiments.benchmark_scaling --text TEXT [--out out]
+    python -m experiments.benchmark_scaling --text TEXT [--eval FOLDER] [--out out]
 
 Without a text: random tokens on 1, 2, 4 and 8 forced CPU devices, the tables whole on each (data) or in as many parts
 as there are devices (vocabulary). All devices share the machine's cores, so that seconds show what sharing costs, not
@@ -10,7 +10,7 @@ what it saves; memory and bytes are the compiled program's for each device, and 
 
 Prints a table; OUT/scaling.jsonl holds the same for machines.
 
-Time: 5 minutes on 2 cores, and 3 epochs of the text for each number of processes. Expected: experiments/SCALING.md.
+Time: 5 minutes on 2 cores, and 5 epochs of the text for each number of processes. Expected: experiments/SCALING.md.
 """
 
 import argparse

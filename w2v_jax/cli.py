@@ -14,13 +14,21 @@ from .commands.ask import analogy, neighbors
 from .commands.evaluate import evaluate
 from .commands.files import convert, info, plot
 from .commands.train import train
-from .errors import InputError, ProcessGone, Stopped
+from .errors import InputError, Stopped
 
 
 def _discard_output() -> None:
     """Let the interpreter flush into the void as it ends."""
     if sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave(status: int) -> None:
+    """End; and at once where others train with this process, who learn of it by that, and would be waited for."""
+    jax = sys.modules.get("jax")
+    if jax and jax.distributed.is_initialized():
+        os._exit(status)
+    sys.exit(status)
 
 
 @contextlib.contextmanager
@@ -33,7 +41,7 @@ def _unwinding_on_sigterm() -> Iterator[None]:
 
     def leave(number: int, _: object) -> None:
         print("w2v_jax: ended by SIGTERM", file=sys.stderr)
-        sys.exit(128 + number)
+        _leave(128 + number)
 
     signal.signal(signal.SIGTERM, leave)
     try:
@@ -59,16 +67,14 @@ def main(args: list[str] | None = None) -> None:
                 sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()  # the reader left; there is nobody to tell
-    except ProcessGone as gone:
-        print(f"w2v_jax: {gone}", file=sys.stderr, flush=True)
-        os._exit(1)  # threads of the runtime and of Orbax wait for the one that has gone
     except (InputError, FloatingPointError, OSError) as error:
         if isinstance(error, OSError):
             _discard_output()
-        sys.exit("w2v_jax: " + " ".join(str(error).splitlines()))
+        print("w2v_jax: " + " ".join(str(error).splitlines()), file=sys.stderr, flush=True)
+        _leave(1)
     except Stopped as stopped:
         print(f"w2v_jax: {stopped}", file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except KeyboardInterrupt:
         print("w2v_jax: stopped; no vectors were written", file=sys.stderr)
-        sys.exit(130)
+        _leave(130)

@@ -103,7 +103,7 @@ class MeshConfig:
     devices: int | None = None
     """Devices that share a block's tiles; by default one, or, where several processes train together, all."""
     vocabulary_shards: int = 1
-    """Parts that both tables are split into, for a vocabulary that one device cannot hold; it divides the devices."""
+    """Parts that both tables are split into, for a vocabulary that one device cannot hold; they divide the devices."""
 
     def __post_init__(self) -> None:
         if self.devices is not None:

@@ -87,7 +87,7 @@ def test_loss_and_gradient_are_those_of_one_device(
 
 @pytest.mark.parametrize("objective", TRAINED)
 @pytest.mark.parametrize("optimizer", [optax.adagrad(0.1), optax.adam(0.01)])
-def test_any_optimizer_does_what_it_does_on_one_device(
+def test_an_optimizer_of_single_numbers_does_what_it_does_on_one_device(
     optimizer: optax.GradientTransformation, objective: Objective, words: Corpus
 ) -> None:
     config = config_for(objective)

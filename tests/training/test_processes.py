@@ -1,16 +1,21 @@
 """Processes that train together, for real: each on its part of the text, one vocabulary, one file, one that dies."""
 
+import functools
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from w2v_jax.config import ProcessConfig
+from w2v_jax.config import ProcessConfig, TextConfig
 from w2v_jax.errors import InputError
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.part import Part, reading_part
@@ -37,7 +42,8 @@ class Job:
         with socket.create_server(("localhost", 0)) as free:
             port = free.getsockname()[1]
         environment = {**os.environ, "XLA_FLAGS": FLAGS}
-        self.logs = [out.with_suffix(f".{i}.log") for i in range(count)]
+        logs = Path(tempfile.mkdtemp(dir=text.parent))
+        self.logs = [logs / str(i) for i in range(count)]
         self.processes = []
         for i, log in enumerate(self.logs):
             together = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
@@ -96,11 +102,80 @@ def test_a_job_that_lost_a_process_goes_on_with_the_bits_of_one_that_did_not(tex
     assert said[0].startswith("1: w2v_jax: process 0: another process has gone"), said
     assert not (tmp_path / "killed.bin").exists()
     again = Job(text, tmp_path / "killed.bin", 2, *saved)
-    assert again.said()[0].startswith("0: 13 vectors"), again.said()
-    assert "resumed from step" in again.logs[0].read_text()
+    while "resumed from step" not in again.logs[0].read_text():
+        assert all(process.poll() is None for process in again.processes), again.said()
+        time.sleep(0.05)
+    again.processes[0].kill()
+    # By our line or by the runtime's, which ends whoever has lost process 0.
+    assert not any(line.startswith("0:") for line in again.said())
+    last = Job(text, tmp_path / "killed.bin", 2, *saved)
+    assert last.said()[0].startswith("0: 13 vectors"), last.said()
     whole = Job(text, tmp_path / "whole.bin", 2, "--epochs", "12")
     assert whole.said()[0].startswith("0: 13 vectors"), whole.said()
     assert (tmp_path / "killed.bin").read_bytes() == (tmp_path / "whole.bin").read_bytes()
+
+
+def test_whoever_is_told_to_stop_all_save_and_leave(text: Path, tmp_path: Path) -> None:
+    saved = ["--epochs", "200", "--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "1000000"]
+    job = Job(text, tmp_path / "stopped.bin", 2, *saved)
+    while not (tmp_path / "saved" / "vocabulary.json").exists():
+        assert all(process.poll() is None for process in job.processes), job.said()
+        time.sleep(0.05)
+    time.sleep(2)
+    job.processes[1].terminate()
+    said = job.said()
+    assert all(line.startswith("143: w2v_jax: stopped at step ") for line in said), said
+    assert any(path.name.isdigit() for path in (tmp_path / "saved").iterdir())
+
+
+def test_what_one_process_cannot_do_ends_all(text: Path, tmp_path: Path) -> None:
+    job = Job(text, tmp_path / "nowhere" / "out.bin", 2)
+    said = job.said()
+    assert said[0].startswith("1: w2v_jax:"), said
+    assert "out.bin: cannot be written: No such file or directory" in said[0], said
+    assert all(not line.startswith("0:") for line in said)
+
+
+def together(texts: list[str], config: TextConfig, folder: Path) -> list[Corpus]:
+    """Each text's part of a corpus, encoded by threads that exchange as processes do."""
+    meeting, told = threading.Barrier(len(texts), timeout=20), [b""] * len(texts)
+
+    def exchange(number: int, mine: bytes) -> list[bytes]:
+        told[number] = mine
+        meeting.wait()
+        heard = list(told)
+        meeting.wait()
+        return heard
+
+    def encode(number: int) -> Corpus:
+        (folder / f"text-{number}").write_text(texts[number])
+        part = Part(number, len(texts), functools.partial(exchange, number))
+        return Corpus.from_file(folder / "text-{process}", config, cache=folder / "cache", part=part)
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        return list(pool.map(encode, range(len(texts))))
+
+
+def test_parts_share_a_vocabulary_and_are_encoded_together(tmp_path: Path) -> None:
+    config = TextConfig(min_count=2)
+    a, b = together(["to be or", "not to be"], config, tmp_path)
+    assert a.vocabulary.words == b.vocabulary.words == ("be", "to")
+    assert (a.ids.tolist(), b.ids.tolist()) == ([1, 0], [1, 0])
+    again = together(["to be or", "not to be"], config, tmp_path)
+    assert [part.folder for part in again] == [a.folder, b.folder]
+    changed = together(["to be or", "not or be"], config, tmp_path)  # another text in one part is another in all
+    assert changed[0].folder != a.folder
+    assert changed[0].vocabulary.words == ("be", "or")
+    assert b.folder is not None
+    shutil.rmtree(b.folder)  # what one has lost, all make again
+    assert together(["to be or", "not to be"], config, tmp_path)[1].ids.tolist() == [1, 0]
+
+
+def test_a_part_may_have_no_word_of_the_vocabulary(tmp_path: Path) -> None:
+    full, rare, blank = together(["to be to be", "rare words", " "], TextConfig(min_count=2), tmp_path)
+    assert full.vocabulary.words == rare.vocabulary.words == blank.vocabulary.words == ("be", "to")
+    assert [len(part.ids) for part in (full, rare, blank)] == [4, 0, 0]
+    assert rare.occurrences.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 40])

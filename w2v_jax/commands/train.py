@@ -48,7 +48,8 @@ def train(
         metrics: File for reports, one line of JSON each.
         init: Go on from these vectors: a vectors file, or a folder of checkpoints. Their words stay, whatever
             their count in the text, and new ones join them.
-        freeze: The rows of --init stay as they are; only new words learn.
+        freeze: The rows that --init has stay as they are, and new words learn; so do all outside vectors where
+            the file has none (.bin, .txt).
     """
     from ..files import check_writable
     from ..vectors.endings import check_ending

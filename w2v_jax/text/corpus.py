@@ -109,7 +109,7 @@ class Corpus:
         """How often each word stands in this text; the vocabulary's counts may be of an earlier one as well."""
         parts = range(0, len(self.ids), COUNTED_AT_ONCE)
         counts = (np.bincount(self.ids[i : i + COUNTED_AT_ONCE], minlength=len(self.vocabulary)) for i in parts)
-        return functools.reduce(np.add, counts)
+        return functools.reduce(np.add, counts, np.zeros(len(self.vocabulary), np.int64))
 
 
 def _pieces(path: str | os.PathLike[str], config: TextConfig, part: Part | None) -> Iterator[Piece]:
@@ -166,16 +166,20 @@ def _fits(corpus: Corpus) -> bool:
         len(words) == len(corpus.vocabulary.counts) > 0
         and all(isinstance(word, str) for word in words)
         and bool((corpus.vocabulary.counts > 0).all())
-        and 0 <= ids.min() <= ids.max() < len(words)
+        and (not len(ids) or 0 <= ids.min() <= ids.max() < len(words))
         and rises_to(len(ids), corpus.line_ends)
     )
 
 
 def rises_to(end: int, ends: Integer[np.ndarray, " n"]) -> bool:
     """Whether each is 0 or more, none less than the one before, and the last is `end`."""
+    if not len(ends):
+        return end == 0
     return bool(ends[0] >= 0 and ends[-1] == end and (ends[1:] >= ends[:-1]).all())
 
 
 def _map(file: Any, dtype: type[np.integer[Any]]) -> Integer[np.ndarray, " n"]:
     file.flush()
+    if not file.seek(0, os.SEEK_END):  # which cannot be mapped: no word of this part is in the vocabulary
+        return np.empty(0, dtype)
     return np.memmap(file, dtype, mode="r")

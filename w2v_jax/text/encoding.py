@@ -66,19 +66,21 @@ def encode(
         counts += np.bincount(some, minlength=len(counts))
     counts[[NO_WORD, LINE_END]] = 0
     others = part.counts([word or "" for word in provisional], counts) if part else []
-    if not all(some.any() for some in (counts, *(some for _, some in others))):
+    if not any(some.any() for some in (counts, *(some for _, some in others))):
         raise InputError(f"{name}: holds no words; give a text file, one sentence a line")
     places = [(np.fromiter(map(provisional.__getitem__, theirs), np.int64), some) for theirs, some in others]
     words = [word or "" for word in provisional]
     counts.resize(len(words))
-    total = counts.copy()
-    for theirs, some in (*places, (before, np.array(list(seen.values()), np.int64))):
-        total[theirs] += some
+    of_text = counts.copy()  # all its parts
+    for theirs, some in places:
+        of_text[theirs] += some
+    total = of_text.copy()
+    total[before] += np.array(list(seen.values()), np.int64)
     chosen = select(words, total, min_count=config.min_count, max_size=config.max_vocab, known=before)
-    if not counts[chosen].any():
+    if not of_text[chosen].any():
         raise InputError(
-            f"{name}: none of its {np.count_nonzero(counts):,} words {'is known or ' if seen else ''}occurs "
-            f"{config.min_count} times; lower the minimum count (the most frequent occurs {counts.max():,} times)"
+            f"{name}: none of its {np.count_nonzero(of_text):,} words {'is known or ' if seen else ''}occurs "
+            f"{config.min_count} times; lower the minimum count (the most frequent occurs {of_text.max():,} times)"
         )
     place = np.full(len(words), -1, np.int32)
     place[chosen] = np.arange(len(chosen), dtype=np.int32)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -27,14 +28,9 @@ class Part(NamedTuple):
 
     def counts(self, words: list[str], counts: Integer[np.ndarray, " n"]) -> list[tuple[list[str], Any]]:
         """The words and counts of every part but this one."""
-        spelled = self.exchange("\n".join(words).encode())
-        counted = self.exchange(np.asarray(counts, np.int64).tobytes())
-        theirs = zip(spelled, counted, strict=True)
-        return [
-            (some.decode().split("\n"), np.frombuffer(numbers, np.int64))
-            for i, (some, numbers) in enumerate(theirs)
-            if i != self.number
-        ]
+        told = self.exchange(json.dumps([words, counts.tolist()]).encode())
+        theirs = (json.loads(some) for i, some in enumerate(told) if i != self.number)
+        return [(spelled, np.array(counted, np.int64)) for spelled, counted in theirs]
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -57,7 +58,7 @@ class Vocabulary:
     @functools.cached_property
     def sha256(self) -> str:
         """What two vocabularies share only if their words and counts are the same."""
-        return hashlib.sha256("\n".join(self.words).encode() + self.counts.tobytes()).hexdigest()
+        return hashlib.sha256(json.dumps(self.words).encode() + self.counts.tobytes()).hexdigest()
 
     def _suggestion(self, word: str) -> str:
         # difflib compares with every word it is given: the most frequent ones are likelier, and enough.

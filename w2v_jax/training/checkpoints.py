@@ -60,6 +60,7 @@ def identity(
         **dataclasses.asdict(config),
         "vocabulary": corpus.vocabulary.sha256,
         "corpus": _sha256(*exchange(_sha256(corpus.ids, corpus.line_ends).encode())),
+        "processes": jax.process_count(),
         "table rows": len(state.params.center),
         "optimizer": shapes(state.opt_state),
         "starting point": params and _sha256(*map(np.asarray, params)),
@@ -82,7 +83,7 @@ class Checkpoints:
     def __init__(self, config: CheckpointConfig, identity: dict[str, Any], vocabulary: Vocabulary) -> None:
         self.folder, self.every, self.identity = Path(config.checkpoint_dir or ""), config.checkpoint_every, identity
         self.resume, self.stack, self.signalled = config.resume, contextlib.ExitStack(), contextlib.ExitStack()
-        self.unwritten: Vocabulary | None = vocabulary
+        self.vocabulary = vocabulary
         # Only where it goes on: a half-written checkpoint may be of a training that still runs.
         options = ocp.CheckpointManagerOptions(max_to_keep=KEPT, cleanup_tmp_directories=config.resume)
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax prints there what it raises too
@@ -127,6 +128,7 @@ class Checkpoints:
         """
         if self.latest is None:
             self._say("holds no checkpoint yet, starting afresh")
+            self._write_vocabulary()
             return fresh, 0, 0
         at = self.folder / str(self.latest)
         try:
@@ -144,6 +146,8 @@ class Checkpoints:
         except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
             raise InputError(f"{at}: cannot be read, delete it to resume from the one before: {error}") from error
         self._say(f"resumed from step {self.latest:,}")
+        if not (self.folder / VOCABULARY).exists():
+            self._write_vocabulary()
         return saved.state, self.latest, words
 
     def save_if_due(self, state: TrainState, step: int, words: int) -> None:
@@ -164,9 +168,6 @@ class Checkpoints:
         """Begin to write a checkpoint, unless the last one is of this step; it replaces older ones when it is whole."""
         if self.latest == step:
             return
-        if self.unwritten is not None and jax.process_index() == 0 and not (self.folder / VOCABULARY).exists():
-            _write_vocabulary(self.folder / VOCABULARY, self.unwritten)
-            self.unwritten = None
         # A copy, because the next step takes the state's buffers while Orbax is still writing.
         copy = jax.tree.map(jnp.copy, state)
         about = {"training": self.identity, "words": words}
@@ -174,6 +175,12 @@ class Checkpoints:
         with self._writing():
             self.orbax.save(step, args=args)
         self.latest = step
+
+    def _write_vocabulary(self) -> None:
+        if jax.process_index() == 0:
+            about = {"words": self.vocabulary.words, "counts": self.vocabulary.counts.tolist()}
+            with writing(self.folder / VOCABULARY) as file:
+                file.write(json.dumps(about).encode())
 
     def _say(self, found: str) -> None:
         if self.resume and jax.process_index() == 0:
@@ -188,12 +195,6 @@ class Checkpoints:
             raise
         except Exception as error:  # of any kind, and perhaps of the checkpoint before: it is written in the background
             raise InputError(f"{self.folder}: a checkpoint cannot be written: {error}") from error
-
-
-def _write_vocabulary(path: Path, vocabulary: Vocabulary) -> None:
-    about = {"words": vocabulary.words, "counts": vocabulary.counts.tolist()}
-    with writing(path) as file:
-        file.write(json.dumps(about, ensure_ascii=False).encode())
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ COUNTED = ("softmax-counts", "ppmi-svd")  # objectives that learn from counts
 DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
 
 
+@or_a_line()
 def train(
     corpus: Corpus,
     config: TrainConfig | None = None,
@@ -159,7 +160,8 @@ def _check_that_there_is_text(corpus: Corpus, config: TrainConfig) -> None:
     if len(corpus.vocabulary) < 2:
         raise InputError(f"the vocabulary is {corpus.vocabulary.words}; training needs two words or more")
     for held_out in (False, True) if config.held_out else ():
-        if next(stream(corpus, config, blocks=1, held_out=held_out), None) is None:
+        found = next(stream(corpus, config, blocks=1, held_out=held_out), None) is not None
+        if not any(everyones_number(found)):
             what = "hold out" if held_out else "train on"
             raise InputError(f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {what}")
 

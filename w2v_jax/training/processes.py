@@ -1,6 +1,8 @@
 """Several processes that train together, one or more devices each, over JAX's own runtime."""
 
 import re
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,9 +21,13 @@ GONE = re.compile("Gloo|NCCL|heartbeat|UNAVAILABLE|DEADLINE_EXCEEDED|[Cc]onnecti
 def join(config: ProcessConfig) -> Part | None:
     """Meet the other processes, before anything else is asked of JAX; this one's part of the text, if there are others.
 
+    (Where process 0 waits in vain for another, JAX's runtime ends it, with a page of its own.)
+
     Raises:
-      InputError: they did not come, or the address cannot be used.
+      InputError: process 0 is not there, or the address cannot be used.
     """
+    if config.coordinator and config.process:
+        _wait_for(config.coordinator, config.patience)
     try:
         jax.distributed.initialize(
             config.coordinator, config.processes, config.process,
@@ -33,6 +39,18 @@ def join(config: ProcessConfig) -> Part | None:
     return Part(jax.process_index(), count, exchange) if count > 1 else None
 
 
+def _wait_for(coordinator: str, patience: int) -> None:
+    host, _, port = coordinator.rpartition(":")
+    given_up = time.monotonic() + patience
+    while True:
+        try:
+            return socket.create_connection((host, int(port)), timeout=1).close()
+        except (OSError, ValueError, OverflowError) as error:
+            if time.monotonic() > given_up or not isinstance(error, OSError) or isinstance(error, socket.gaierror):
+                raise InputError(f"process 0 is not to be met at {coordinator}: {error}") from error
+            time.sleep(0.2)
+
+
 @contextmanager
 def or_a_line() -> Iterator[None]:
     """What JAX raises when another process has gone, said in a line.
@@ -42,6 +60,8 @@ def or_a_line() -> Iterator[None]:
     """
     try:
         yield
+    except ProcessGone:
+        raise
     except Exception as error:  # of several kinds, where Orbax stands between
         if jax.process_count() == 1 or not GONE.search(str(error)):
             raise

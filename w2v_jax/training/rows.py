@@ -46,7 +46,8 @@ def row_sparse(optimizer: optax.GradientTransformation) -> RowSparse:
     Equal to the dense optimizer where a row with no gradient would not move: SGD and Adagrad
     always; momentum, Adam and weight decay on the rows touched at every step (an untouched row
     waits, its momentum with it). What an optimizer reckons over a whole table, such as LAMB's norms,
-    it reckons over the touched rows. Rows that stand twice are summed first, for an optimizer need
+    it reckons over the touched rows; and where tables are split over devices, over those that each of them holds,
+    which differ. Rows that stand twice are summed first, for an optimizer need
     not be linear in its gradients.
 
     Raises (from init):

@@ -59,7 +59,9 @@ def make_train_step(
     """The jitted step, (state, block) → (state, metrics); the state that goes in is donated.
 
     The optimizer is any of optax's, or one that `row_sparse` has wrapped; it sees the gradient of the
-    loss summed over the block, on the rows that the block touched. With a mesh, the same over its devices.
+    loss summed over the block, on the rows that the block touched. With a mesh, the same over its devices; one that
+    splits the vocabulary needs an optimizer that takes each number by itself (SGD, momentum, Adagrad, Adam, weight
+    decay): a norm over rows, of clipping or LAMB, would be another on each device.
     """
     optimizer = optimizer if isinstance(optimizer, RowSparse) else row_sparse(optimizer)
     gradients = make_gradients(config, vocabulary)
