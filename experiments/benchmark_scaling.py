@@ -31,15 +31,17 @@ BLOCK = {"negative-sampling": 1024, "softmax": 256}  # tokens for each device
 REPEATS = 5
 
 
-def sent(program: str) -> int:
-    """Bytes that a device gets from others in a compiled step: what comes out of collectives of two or more."""
-    total = 0
+def sent(program: str) -> dict[str, int]:
+    """Bytes that a device gets in a compiled step, by kind: what comes out of collectives of two devices or more."""
+    found: dict[str, int] = {}
     for line in program.splitlines():
         match = re.match(r"\s*(?:ROOT )?%?\S+ = (.*?) (all-gather|all-reduce|reduce-scatter)\((.*)", line)
         if match and not re.search(r"replica_groups=(\[\d+,1\]|\{\{0\},)", match[3]):
             shapes = re.findall(r"[fsu]32\[([\d,]*)\]", match[1])
-            total += sum(4 * math.prod(map(int, filter(None, dims.split(",")))) for dims in shapes)
-    return total
+            bytes_ = sum(4 * math.prod(map(int, filter(None, dims.split(",")))) for dims in shapes)
+            found[match[2]] = found.get(match[2], 0) + bytes_
+        assert match or not re.search(r" (all-to-all|collective-permute|all-\w+-start)\(", line), line
+    return found
 
 
 def measure(objective: Any, devices: int, shards: int, blocks: int) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def measure(objective: Any, devices: int, shards: int, blocks: int) -> dict[str,
     return {
         "tokens": config.block, "seconds": sorted(seconds[1:])[REPEATS // 2],
         "tables_mb": memory.argument_size_in_bytes / 1e6, "scratch_mb": memory.temp_size_in_bytes / 1e6,
-        "sent_mb": sent(run.as_text() or "") / 1e6,
+        "sent_mb": sum(sent(run.as_text() or "").values()) / 1e6,
     }  # fmt: skip
 
 

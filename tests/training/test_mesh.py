@@ -1,7 +1,6 @@
 """Many devices do what one does: the same numbers, each array where the table says, and no more sent than is stated."""
 
 import math
-import re
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import optax
 import pytest
 from jax.sharding import Mesh
 
+from experiments.benchmark_scaling import sent
 from w2v_jax.config import TILE, CheckpointConfig, MeshConfig, Objective, TextConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.params import Params
@@ -122,20 +122,6 @@ def test_rows_of_no_word_have_no_share_in_softmax(words: Corpus, monkeypatch: py
     monkeypatch.setattr(step_module, "log_normalizers", lambda *a, words, **k: right(*a, **k))
     _, told = steps(words, config, optax.sgd(0.0), mesh)
     assert float(told.loss[0] / told.targets[0]) == pytest.approx(math.log(208), rel=1e-6)
-
-
-def sent(text: str) -> dict[str, int]:
-    """The bytes that come out of each kind of collective in a compiled program, of groups of two or more."""
-    found: dict[str, int] = {}
-    shape = re.compile(r"[fsu]32\[([\d,]*)\]")
-    for line in text.splitlines():
-        if match := re.match(r"\s*(?:ROOT )?%?\S+ = (.*?) (all-gather|all-reduce|reduce-scatter)\((.*)", line):
-            if not re.search(r"replica_groups=(\[8,1\]|\{\{0\},)", match[3]):
-                bytes_ = sum(4 * math.prod(map(int, filter(None, dims.split(",")))) for dims in shape.findall(match[1]))
-                found[match[2]] = found.get(match[2], 0) + bytes_
-        else:
-            assert not re.search(r" (all-to-all|collective-permute|all-gather-start|all-reduce-start)\(", line), line
-    return found
 
 
 @pytest.mark.parametrize("shards", [1, 4, 8])
