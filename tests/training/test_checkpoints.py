@@ -25,6 +25,7 @@ from w2v_jax.training.reports import Callback, Report
 
 CONFIG = TrainConfig(dim=8, window=3, sample=0.01, epochs=3, block=64, noise=8)
 KILLS, EVERY = 10, 256
+ALL = TextConfig(min_count=1)
 
 
 def corpus_of(words: int, seed: int = 0) -> Corpus:
@@ -228,7 +229,8 @@ import sys, time
 from pathlib import Path
 from w2v_jax.config import CheckpointConfig
 from w2v_jax.training import loop, reports
-from tests.training.test_checkpoints import CONFIG, EVERY, corpus_of
+from w2v_jax.text.corpus import Corpus
+from tests.training.test_checkpoints import ALL, CONFIG, EVERY
 
 reports.REPORT_SECONDS = 0.0
 folder = Path(sys.argv[1])
@@ -240,13 +242,17 @@ with open(folder / "steps", "a", buffering=1) as steps:
         time.sleep(0.03)
 
     where = CheckpointConfig(folder / "saved", EVERY, resume=True)
-    trained = loop.train(corpus_of(400_000), CONFIG, checkpoints=where, callbacks=[slowly])
+    corpus = Corpus.from_file(folder / "text", ALL, cache=folder / "cache")
+    trained = loop.train(corpus, CONFIG, checkpoints=where, callbacks=[slowly])
 trained.save(folder / "vectors.bin")
 """
 
 
 def test_killed_ten_times_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     start = lambda: subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stderr=subprocess.DEVNULL)
+    corpus = corpus_of(400_000)
+    (tmp_path / "text").write_text(" ".join(np.array(corpus.vocabulary.words)[corpus.ids]))
+    whole = train(Corpus.from_file(tmp_path / "text", ALL, cache=tmp_path / "cache"), CONFIG)
     moment = random.Random(0)
     kills = 0
     while kills < KILLS:
@@ -265,7 +271,6 @@ def test_killed_ten_times_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     attempts = [
         [int(line) for line in attempt.split()] for attempt in (tmp_path / "steps").read_text().split("start\n")[1:]
     ]
-    whole = train(corpus_of(400_000), CONFIG)
     np.testing.assert_array_equal(type(whole).load(tmp_path / "vectors.bin").vectors, whole.vectors)
     total = attempts[-1][-1]
     run = sum(steps[-1] - steps[0] + loop.DISPATCH for steps in attempts if steps)

@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from w2v_jax.config import ProcessConfig, TextConfig
+from w2v_jax.config import ProcessConfig, TextConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.part import Part, reading_part
+from w2v_jax.training.loop import train
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1"
-OPTIONS = ["--dim", "8", "--epochs", "6", "--lr", "0.2", "--sample", "0", "--seed", "1", "--patience", "20"]
+EPOCHS = 8
+OPTIONS = ["--dim", "8", "--epochs", str(EPOCHS), "--lr", "0.2", "--sample", "0", "--seed", "1", "--patience", "20"]
 
 
 @pytest.fixture(scope="module")
@@ -72,60 +74,64 @@ def alike(vectors: KeyedVectors, groups: tuple[list[str], ...]) -> float:
     return float(np.mean(within) - np.mean(across))
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_processes_learn_what_one_learns(count: int, text: Path, tmp_path: Path, groups: tuple[list[str], ...]) -> None:
-    job = Job(text, tmp_path / "together.bin", count)
+@pytest.fixture(scope="module")
+def whole(text: Path) -> Path:
+    """The vectors of two processes that nothing happened to."""
+    job = Job(text, text.parent / "whole.bin", 2)
     said = job.said()
     assert said[0].startswith("0: 13 vectors in"), said
-    assert all(line.startswith("0: ") for line in said)
-    assert not any("vectors in" in log.read_text() for log in job.logs[1:])  # one speaks
-    subprocess.run(
-        [sys.executable, "-m", "w2v_jax", "train", str(text), "--out", str(tmp_path / "alone.bin"), *OPTIONS,
-         "--cache", str(text.parent / "cache")],
-        env={**os.environ, "XLA_FLAGS": FLAGS}, check=True, capture_output=True,
-    )  # fmt: skip
-    together, alone = (KeyedVectors.load(tmp_path / f"{name}.bin") for name in ("together", "alone"))
-    assert list(together.words) == list(alone.words)
-    assert "unicorn" in together.words
-    assert alike(together, groups) > 0.95 * alike(alone, groups) > 0.5
+    assert said[1].startswith("0: ")
+    assert "vectors in" not in job.logs[1].read_text()  # one speaks
+    return text.parent / "whole.bin"
 
 
-def test_a_job_that_lost_a_process_goes_on_with_the_bits_of_one_that_did_not(text: Path, tmp_path: Path) -> None:
-    """A worker is killed in mid-run: the other says so in a line; started again, both go on from the checkpoint."""
-    saved = ["--epochs", "12", "--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "64", "--resume"]
-    job = Job(text, tmp_path / "killed.bin", 2, *saved)
+@pytest.fixture(scope="module")
+def alone(text: Path) -> KeyedVectors:
+    """The vectors of one process."""
+    config = TrainConfig(dim=8, epochs=EPOCHS, lr=0.2, sample=0.0, seed=1)
+    return train(Corpus.from_file(text, cache=text.parent / "cache"), config)
+
+
+def test_two_processes_learn_what_one_learns(whole: Path, alone: KeyedVectors, groups: tuple[list[str], ...]) -> None:
+    vectors = KeyedVectors.load(whole)
+    assert list(vectors.words) == list(alone.words)
+    assert "unicorn" in vectors.words
+    assert alike(vectors, groups) > 0.95 * alike(alone, groups) > 0.5
+
+
+def test_four_processes_learn_what_one_learns(
+    text: Path, alone: KeyedVectors, tmp_path: Path, groups: tuple[list[str], ...]
+) -> None:
+    said = Job(text, tmp_path / "v.bin", 4).said()
+    assert said[0].startswith("0: 13 vectors in"), said
+    assert alike(KeyedVectors.load(tmp_path / "v.bin"), groups) > 0.95 * alike(alone, groups)
+
+
+def test_a_job_that_lost_a_process_ends_with_the_bits_of_one_that_did_not(
+    text: Path, whole: Path, tmp_path: Path
+) -> None:
+    """A worker is killed: the other says so in a line. Then one is told to stop, and both save. Then it goes on."""
+    saved = ["--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "64", "--resume"]
+    job = Job(text, tmp_path / "v.bin", 2, *saved)
     while not any(path.name.isdigit() for path in (tmp_path / "saved").glob("*")):
         assert all(process.poll() is None for process in job.processes), job.said()
-        time.sleep(0.05)
+        time.sleep(0.02)
     job.processes[1].kill()
     said = job.said()
     assert said[0].startswith("1: w2v_jax: process 0: another process has gone"), said
-    assert not (tmp_path / "killed.bin").exists()
-    again = Job(text, tmp_path / "killed.bin", 2, *saved)
-    while "resumed from step" not in again.logs[0].read_text():
-        assert all(process.poll() is None for process in again.processes), again.said()
-        time.sleep(0.05)
-    again.processes[0].kill()
-    # By our line or by the runtime's, which ends whoever has lost process 0.
-    assert not any(line.startswith("0:") for line in again.said())
-    last = Job(text, tmp_path / "killed.bin", 2, *saved)
-    assert last.said()[0].startswith("0: 13 vectors"), last.said()
-    whole = Job(text, tmp_path / "whole.bin", 2, "--epochs", "12")
-    assert whole.said()[0].startswith("0: 13 vectors"), whole.said()
-    assert (tmp_path / "killed.bin").read_bytes() == (tmp_path / "whole.bin").read_bytes()
+    assert not (tmp_path / "v.bin").exists()
 
-
-def test_whoever_is_told_to_stop_all_save_and_leave(text: Path, tmp_path: Path) -> None:
-    saved = ["--epochs", "200", "--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "1000000"]
-    job = Job(text, tmp_path / "stopped.bin", 2, *saved)
-    while not (tmp_path / "saved" / "vocabulary.json").exists():
+    job = Job(text, tmp_path / "v.bin", 2, *saved)
+    while "resumed from step" not in job.logs[0].read_text():
         assert all(process.poll() is None for process in job.processes), job.said()
-        time.sleep(0.05)
-    time.sleep(2)
+        time.sleep(0.02)
     job.processes[1].terminate()
     said = job.said()
     assert all(line.startswith("143: w2v_jax: stopped at step ") for line in said), said
-    assert any(path.name.isdigit() for path in (tmp_path / "saved").iterdir())
+
+    said = Job(text, tmp_path / "v.bin", 2, *saved).said()
+    assert said[0].startswith("0: 13 vectors"), said
+    assert (tmp_path / "v.bin").read_bytes() == whole.read_bytes()
 
 
 def test_what_one_process_cannot_do_ends_all(text: Path, tmp_path: Path) -> None:

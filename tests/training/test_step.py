@@ -58,14 +58,15 @@ def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Par
     """The sum over the block's pairs, one at a time, of the pair's loss."""
     table = alias_table(noise_distribution(corpus.vocabulary.counts, config.noise_power))
     noise_words = step_noise(config.seed, jnp.int32(STEP), table, tiles=len(block.tokens), noise=config.noise)
+    tokens, lines = map(np.asarray, block)
     loss = jnp.zeros(())
-    for g, i in np.ndindex(len(block.tokens), TILE):
+    for g, i in np.ndindex(len(tokens), TILE):
         at = config.window + i
         for j in range(i, at + config.window + 1):
-            if j == at or not block.lines[g, at] == block.lines[g, j] >= 0:
+            if j == at or not lines[g, at] == lines[g, j] >= 0:
                 continue
             share = (config.window + 1 - abs(j - at)) / config.window
-            v_c, outside = params.center[block.tokens[g, at]], block.tokens[g, j]
+            v_c, outside = params.center[int(tokens[g, at])], int(tokens[g, j])
             if config.objective != "negative-sampling":
                 loss += share * naive_softmax_loss(v_c, outside, params.outside)
             else:
