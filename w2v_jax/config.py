@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+from numbers import Real
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from .errors import InputError
 
@@ -84,10 +85,10 @@ class TrainConfig:
             _check(name, getattr(self, name), _is_int(getattr(self, name), 1, 2**31), "an integer from 1 to 2147483647")
         _check("block", self.block, self.block % TILE == 0, f"a multiple of {TILE}")
         _check("seed", self.seed, _is_int(self.seed, 0, 2**32), "an integer from 0 to 4294967295")
-        _check("sample", self.sample, 0 <= self.sample < math.inf, "0 (keep every token) or more")
-        _check("noise_power", self.noise_power, -2 <= self.noise_power <= 2, "a number from -2 to 2")
-        _check("lr", self.lr, 0 < self.lr < 3e38, "a number above 0 (and in float32)")
-        _check("held_out", self.held_out, 0 <= self.held_out < 1, "at least 0 and under 1")
+        _check("sample", self.sample, 0 <= _number(self.sample) < 3e38, "0 (keep every token) or more")
+        _check("noise_power", self.noise_power, -2 <= _number(self.noise_power) <= 2, "a number from -2 to 2")
+        _check("lr", self.lr, 0 < _number(self.lr) < 3e38, "a number above 0 (and in float32)")
+        _check("held_out", self.held_out, 0 <= _number(self.held_out) < 1, "at least 0 and under 1")
         objectives = get_args(Objective)
         _check("objective", self.objective, self.objective in objectives, f"one of {', '.join(objectives)}")
 
@@ -167,7 +168,7 @@ class CountsConfig:
         distances = get_args(Distance)
         _check("distance", self.distance, self.distance in distances, f"one of {', '.join(distances)}")
         for name in ("count_power", "context_power"):
-            _check(name, getattr(self, name), 0 < getattr(self, name) <= 1, "above 0 and at most 1")
+            _check(name, getattr(self, name), 0 < _number(getattr(self, name)) <= 1, "above 0 and at most 1")
         _check("thinnings", self.thinnings, _is_int(self.thinnings, 0, 1001), "an integer from 0 to 1000")
 
 
@@ -195,6 +196,11 @@ class CheckpointConfig:
 
 def _is_int(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value < high
+
+
+def _number(value: Any) -> Any:
+    """The value, or what no comparison holds for."""
+    return value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
 
 
 def _check(name: str, value: object, fits: bool, allowed: str) -> None:
