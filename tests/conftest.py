@@ -1,5 +1,6 @@
 """Strictness, set once: 8 devices on the CPU, no silent promotion, the arrays' shapes checked at every call."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import jax
 import jaxtyping
 import pytest
 
+gc.set_threshold(100_000, 50, 100)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

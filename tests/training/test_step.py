@@ -55,25 +55,27 @@ def random_params(corpus: Corpus, dim: int) -> Params:
 
 
 def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Params) -> jax.Array:
-    """The sum over the block's pairs, one at a time, of the pair's loss."""
+    """The sum over the block's pairs of each pair's loss."""
     table = alias_table(noise_distribution(corpus.vocabulary.counts, config.noise_power))
     noise_words = step_noise(config.seed, jnp.int32(STEP), table, tiles=len(block.tokens), noise=config.noise)
     tokens, lines = map(np.asarray, block)
-    loss = jnp.zeros(())
+    pairs = []
     for g, i in np.ndindex(len(tokens), TILE):
         at = config.window + i
         for j in range(i, at + config.window + 1):
-            if j == at or not lines[g, at] == lines[g, j] >= 0:
-                continue
-            share = (config.window + 1 - abs(j - at)) / config.window
-            v_c, outside = params.center[int(tokens[g, at])], int(tokens[g, j])
-            if config.objective != "negative-sampling":
-                loss += share * naive_softmax_loss(v_c, outside, params.outside)
-            else:
-                noise = jax.nn.log_sigmoid(-(params.outside[noise_words[g]] @ v_c)).sum()
-                positive = jax.nn.log_sigmoid(params.outside[outside] @ v_c)
-                loss -= share * (positive + config.negative / config.noise * noise)
-    return loss
+            if j != at and lines[g, at] == lines[g, j] >= 0:
+                share = (config.window + 1 - abs(j - at)) / config.window
+                pairs.append((tokens[g, at], tokens[g, j], noise_words[g], share))
+
+    def of_pair(center: jax.Array, outside: jax.Array, negatives: jax.Array, share: jax.Array) -> jax.Array:
+        v_c = params.center[center]
+        if config.objective != "negative-sampling":
+            return share * naive_softmax_loss(v_c, outside, params.outside)
+        noise = jax.nn.log_sigmoid(-(params.outside[negatives] @ v_c)).sum()
+        positive = jax.nn.log_sigmoid(params.outside[outside] @ v_c)
+        return -share * (positive + config.negative / config.noise * noise)
+
+    return jax.vmap(of_pair)(*(jnp.stack(part) for part in map(list, zip(*pairs, strict=True)))).sum()
 
 
 @pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax", "softmax"])
