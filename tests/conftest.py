@@ -14,7 +14,7 @@ import jax
 import jaxtyping
 import pytest
 
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(100_000, 50, 100)  # what JAX traced is much, and stays
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -481,7 +481,7 @@ def test_a_usage_error(command: str, run: Run) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    ["softmax-counts --dim 1 --window 50", "ppmi-svd --dim 1", "softmax --epochs 1",
+    ["softmax-counts --dim 1 --window 20", "ppmi-svd --dim 1", "softmax --epochs 1",
      "softmax-counts --thinnings 2 --count-power 0.75 --distance harmonic"],
 )  # fmt: skip
 def test_the_exact_softmax_trains(options: str, run: Run) -> None:
