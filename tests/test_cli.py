@@ -218,18 +218,23 @@ def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> N
     assert KeyedVectors.load(out).vectors.shape == (60, 8)
 
 
-def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "DISPATCH", 2)
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
-    assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
+def stop_after_a_save(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """Send the signal, once, when a checkpoint has been given to Orbax."""
     save = Checkpoints.save
 
     def save_and_stop(*args: Any) -> None:
         save(*args)
         monkeypatch.setattr(Checkpoints, "save", save)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+
+
+def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "DISPATCH", 2)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
+    stop_after_a_save(monkeypatch, signal.SIGINT)
     training = "train text.txt --out out.bin --checkpoint-dir saved --checkpoint-every 4 --metrics out.jsonl"
     stopped = run(f"{training} --resume")
     assert stopped.status == 130
@@ -533,14 +538,7 @@ def test_going_on_is_resumed_to_the_same_bytes(run: Run, monkeypatch: pytest.Mon
     Path("more.txt").write_bytes(TEXT.replace(b"animal1 ", b"yak "))
     going_on = "train more.txt --init start.bin"
     assert run(f"{going_on} --out whole.bin").status == 0
-    save = Checkpoints.save
-
-    def save_and_stop(*args: Any) -> None:
-        save(*args)
-        monkeypatch.setattr(Checkpoints, "save", save)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    stop_after_a_save(monkeypatch, signal.SIGTERM)
     resumable = f"{going_on} --out out.bin --checkpoint-dir saved --checkpoint-every 4 --resume"
     assert run(resumable).status == 143
     other = run(f"{resumable} --freeze")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training import counts_problem
+from w2v_jax.training import counts_problem, step
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +23,6 @@ def corpus(groups: tuple[list[str], ...]) -> Corpus:
 
 @pytest.fixture
 def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counts in blocks of three rows, so that few words make several."""
+    """Few words make several blocks: of counts, and of the vocabulary that softmax scores."""
     monkeypatch.setattr(counts_problem, "ROWS", 3)
+    monkeypatch.setattr(step, "VOCAB_BLOCK", 16)

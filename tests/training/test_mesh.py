@@ -25,14 +25,11 @@ from w2v_jax.training.state import TrainState, init_state
 from w2v_jax.training.step import Metrics, make_train_step
 from w2v_jax.training.stream import stream
 
+pytestmark = pytest.mark.usefixtures("several_blocks")
+
 WORDS = 203  # of no mesh's size a multiple
 MESHES = [(8, 1), (8, 4), (3, 3)]
 TRAINED: tuple[Objective, ...] = ("negative-sampling", "softmax")
-
-
-@pytest.fixture(autouse=True)
-def several_blocks_of_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_module, "VOCAB_BLOCK", 16)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from w2v_jax.noise import alias_table, step_noise
 from w2v_jax.objectives.softmax import naive_softmax_loss
 from w2v_jax.params import Params, init_params
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training import step
 from w2v_jax.training.loop import default_optimizer
 from w2v_jax.training.rows import apply_rows
 from w2v_jax.training.state import TrainState, init_state
@@ -23,12 +22,9 @@ from w2v_jax.training.step import make_gradients, make_train_step
 from w2v_jax.training.stream import stream
 from w2v_jax.windows import Block
 
+pytestmark = pytest.mark.usefixtures("several_blocks")
+
 STEP = 3
-
-
-@pytest.fixture(autouse=True)
-def several_blocks_of_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "VOCAB_BLOCK", 16)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..text.part import Part
     from ..text.vocabulary import Vocabulary
     from ..training.freezing import Frozen
+    from ..training.reports import Report
     from ..training.start import Start
 
 NAMED_CORPORA = ("docstrings", "text8")
@@ -82,11 +83,10 @@ def train(
     from ..params import Params
     from ..training.loop import train
     from ..training.metrics import write_json_lines
-    from ..training.reports import Report
 
     reports: list[Report] = []
 
-    def keep(report: Report, params: Params) -> None:
+    def keep(report: "Report", params: Params) -> None:
         reports.append(report)
 
     callbacks = [keep, *([write_json_lines(metrics)] if metrics and first else [])]
@@ -106,14 +106,17 @@ def train(
         return
     vectors.save(out)
     if reports:  # none where nothing was trained: resumed at the end, or ppmi-svd
-        last = reports[-1]
-        held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
-        words = round(last.words_per_second * last.seconds)
-        did = f"{words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s)"
-        if training.objective == "softmax-counts":
-            did = f"{last.step} passes over the counts in {last.seconds:.1f} s, with the start,"
-        print(f"{did} after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}")
+        print(_summary(reports[-1], training.objective))
     print(f"{len(vectors):,} vectors in {out}")
+
+
+def _summary(last: "Report", objective: str) -> str:
+    held_out = "" if last.held_out_loss is None else f", held out {last.held_out_loss:.4f}"
+    words = round(last.words_per_second * last.seconds)
+    did = f"{words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s)"
+    if objective == "softmax-counts":
+        did = f"{last.step} passes over the counts in {last.seconds:.1f} s, with the start,"
+    return f"{did} after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"
 
 
 def _join(together: ProcessConfig) -> "Part | None":

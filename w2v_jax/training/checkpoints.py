@@ -132,15 +132,16 @@ class Checkpoints:
             return fresh, 0, 0
         at = self.folder / str(self.latest)
         try:
-            about = self.orbax.restore(self.latest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
-            theirs, words = about["training"], int(about["words"])
-            differences = (_difference(name, theirs.get(name), mine) for name, mine in self.identity.items())
-            if said := "; ".join(filter(None, differences)):
-                raise InputError(f"{at}: is of another training: {said}")
-            target = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), fresh
-            )
-            saved = self.orbax.restore(self.latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
+            with or_a_line():
+                about = self.orbax.restore(self.latest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+                theirs, words = about["training"], int(about["words"])
+                differences = (_difference(name, theirs.get(name), mine) for name, mine in self.identity.items())
+                if said := "; ".join(filter(None, differences)):
+                    raise InputError(f"{at}: is of another training: {said}")
+                target = jax.tree.map(
+                    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), fresh
+                )
+                saved = self.orbax.restore(self.latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
         except InputError:
             raise
         except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file

@@ -59,7 +59,8 @@ def train(
         that returns True ends the training.
       counts: how co-occurrences are counted, for the objectives that learn from counts.
       mesh: which devices train; where `jax.distributed.initialize` was called, all processes do, each on a corpus
-        of its own, encoded with the vocabulary of all.
+        of its own, encoded with the vocabulary of all. Callbacks are then given tables that are split as the mesh
+        says, perhaps with rows of no word at their end.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
       params: where training starts from, such as `grow` makes of earlier ones, instead of fresh tables; where
@@ -109,7 +110,7 @@ def train(
             stack.enter_context(bar), callbacks, held_out_loss,
             words_an_epoch=words_an_epoch, step=step, read_before=words, compile_seconds=compile_seconds,
         )  # fmt: skip
-        stack.enter_context(or_a_line())
+        stack.enter_context(or_a_line())  # as train has: here for the checkpoints to hear of it, too
         for some in stream(corpus, _of_this_process(config), blocks=DISPATCH, start=step, everyones=everyones_number):
             state, metrics = run(state, put(some.blocks, devices))
             step, words = step + some.filled, some.words

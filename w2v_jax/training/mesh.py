@@ -102,7 +102,8 @@ def gathered(params: Params, vocab_size: int) -> Params:
         params = multihost_utils.process_allgather(params, tiled=True)
     elif len(params.center.devices()) > 1:
         params = jax.device_get(params)
-    return Params(*(jnp.asarray(table[:vocab_size]) for table in params))
+    without = lambda table: table if len(table) == vocab_size else table[:vocab_size]  # a slice is a copy
+    return Params(*(jnp.asarray(without(table)) for table in params))
 
 
 def by_rows(mesh: Mesh) -> NamedSharding:
