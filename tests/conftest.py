@@ -1,9 +1,13 @@
 """Strictness, set once: 8 devices on the CPU, no silent promotion, the arrays' shapes checked at every call."""
 
+import contextlib
 import gc
+import math
 import os
+import resource
 import signal
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Most of the suite's time is LLVM's, for programs that run once.
@@ -18,6 +22,17 @@ gc.set_threshold(100_000, 50, 100)  # what JAX traced is much, and stays
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# A program is compiled once for all tests of a run, but not for processes that they start: one that is killed as it
+# writes would spoil the cache.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory()
+    os.environ["COMPILED_BY_TESTS"] = COMPILED.name  # for xdist's workers
+jax.config.update("jax_compilation_cache_dir", os.environ["COMPILED_BY_TESTS"])
+jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # with any bound it is locked while it is written
+WORTH_KEEPING = 0.05  # seconds
+jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING)
+
 CHECKED = [
     "frequency",
     "noise",
@@ -44,6 +59,24 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"the data folder {DATA} is not on this machine")
     return DATA
+
+
+@pytest.fixture
+def room_for() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """On a disk where no file grows longer: the write that would make it so stops there, and the next one fails."""
+
+    @contextlib.contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)  # the cache would get half a program
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING)
+
+    return limited
 
 
 @pytest.fixture(params=["float32", "float64"])

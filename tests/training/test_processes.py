@@ -43,7 +43,8 @@ class Job:
     def __init__(self, text: Path, out: Path, count: int, *more: str) -> None:
         with socket.create_server(("localhost", 0)) as free:
             port = free.getsockname()[1]
-        environment = {**os.environ, "XLA_FLAGS": FLAGS}
+        compiled = {"JAX_COMPILATION_CACHE_DIR": str(text.parent / "compiled")}
+        environment = {**os.environ, "XLA_FLAGS": FLAGS, **compiled}
         logs = Path(tempfile.mkdtemp(dir=text.parent))
         self.logs = [logs / str(i) for i in range(count)]
         self.processes = []
