@@ -43,7 +43,7 @@ def blockwise(block_size: int) -> Any:
 
 def value_and_gradients(loss: Any, arguments: tuple[Any, ...]) -> Any:
     total = lambda *a: (jnp.asarray(COTANGENT, a[0].dtype) * loss(*a).astype(a[0].dtype)).sum()
-    return jax.value_and_grad(total, (0, 2, 3))(*arguments)
+    return jax.jit(jax.value_and_grad(total, (0, 2, 3)))(*arguments)
 
 
 @ragged
@@ -51,10 +51,9 @@ def test_value_and_gradients_are_the_reference_s(vocab_size: int, block_size: in
     arguments = example(vocab_size, dtype)
     tolerance = {"rtol": 1e-9, "atol": 1e-13} if dtype == "float64" else {"rtol": 2e-5, "atol": 2e-5}
     loss = blockwise(block_size)
-    chex.assert_trees_all_close(loss(*arguments), textbook(*arguments), **tolerance)
+    chex.assert_trees_all_close(loss(*arguments), jax.jit(textbook)(*arguments), **tolerance)
     expected = value_and_gradients(textbook, arguments)
     chex.assert_trees_all_close(value_and_gradients(loss, arguments), expected, **tolerance)
-    chex.assert_trees_all_close(jax.jit(lambda *a: value_and_gradients(loss, a))(*arguments), expected, **tolerance)
 
 
 def test_one_outside_word_each_needs_no_second_axis() -> None:

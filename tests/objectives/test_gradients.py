@@ -4,6 +4,7 @@ One table of objectives, one table of inputs, one way to compare; and each compa
 the wrong answers that people really give.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -69,9 +70,10 @@ def example(objective: Objective, case: Case, dtype: str) -> tuple[Any, ...]:
 
 
 def by_autodiff(objective: Objective, arguments: tuple[Any, ...]) -> Gradients:
-    return jax.grad(objective.loss, (0, len(arguments) - 1))(*arguments)
+    return jax.jit(jax.grad(objective.loss, (0, len(arguments) - 1)))(*arguments)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def absolute_terms(objective: Objective, arguments: tuple[Any, ...]) -> Gradients:
     """What each element of the gradients would be, were no terms of its sum to cancel.
 
@@ -141,7 +143,7 @@ def test_vmap_is_a_loop(objective: Objective, dtype: str) -> None:
 @every_objective
 def test_value_under_value_and_grad_is_the_value(objective: Objective, case: Case, dtype: str) -> None:
     arguments = example(objective, case, dtype)
-    value, gradient = jax.value_and_grad(objective.loss, (0, len(arguments) - 1))(*arguments)
+    value, gradient = jax.jit(jax.value_and_grad(objective.loss, (0, len(arguments) - 1)))(*arguments)
     np.testing.assert_allclose(value, objective.loss(*arguments), rtol=1e-6)
     assert np.isfinite(value)
     assert_close(objective.gradients(*arguments), gradient, absolute_terms(objective, arguments))

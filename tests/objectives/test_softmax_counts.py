@@ -45,10 +45,10 @@ def test_loss_and_gradient_are_the_sum_over_a_corpus_s_pairs() -> None:
         loss, gradient = softmax_counts_loss(params, blocks)
 
         def summed(params: Params) -> jax.Array:
-            return sum((share * naive_softmax_loss(params.center[c], o, params.outside) for c, o, share in pairs),
-                       jnp.zeros(()))  # fmt: skip
+            of_pair = lambda c, o, share: share * naive_softmax_loss(params.center[c], o, params.outside)
+            return jax.vmap(of_pair)(*map(jnp.array, zip(*pairs, strict=True))).sum()
 
-        expected, by_autodiff = jax.value_and_grad(summed)(params)
+        expected, by_autodiff = jax.jit(jax.value_and_grad(summed))(params)
         np.testing.assert_allclose(loss.sum(), expected, rtol=1e-9)
         chex.assert_trees_all_close(gradient, by_autodiff, rtol=1e-9, atol=1e-11)
         swapped = Params(gradient.outside, gradient.center)
@@ -69,7 +69,7 @@ def test_any_number_of_rows_and_size_of_scores(rows: int, scale: float, dtype: s
     matrix[3] = 0
     params = random_params(8, 3, scale, dtype)
     loss, gradient = softmax_counts_loss(params, blocks_of(matrix, rows))
-    expected, by_autodiff = jax.value_and_grad(dense_loss)(params, matrix)
+    expected, by_autodiff = jax.jit(jax.value_and_grad(dense_loss))(params, matrix)
     tolerance = 1e-9 if dtype == "float64" else 2e-5
     np.testing.assert_allclose(loss.sum(), expected, rtol=tolerance)
     assert loss[3] == 0

@@ -61,17 +61,17 @@ def textbook_loss(corpus: Corpus, config: TrainConfig, block: Block, params: Par
         for j in range(i, at + config.window + 1):
             if j != at and lines[g, at] == lines[g, j] >= 0:
                 share = (config.window + 1 - abs(j - at)) / config.window
-                pairs.append((tokens[g, at], tokens[g, j], noise_words[g], share))
+                pairs.append((tokens[g, at], tokens[g, j], g, share))
 
-    def of_pair(center: jax.Array, outside: jax.Array, negatives: jax.Array, share: jax.Array) -> jax.Array:
+    def of_pair(center: jax.Array, outside: jax.Array, tile: jax.Array, share: jax.Array) -> jax.Array:
         v_c = params.center[center]
         if config.objective != "negative-sampling":
             return share * naive_softmax_loss(v_c, outside, params.outside)
-        noise = jax.nn.log_sigmoid(-(params.outside[negatives] @ v_c)).sum()
+        noise = jax.nn.log_sigmoid(-(params.outside[noise_words[tile]] @ v_c)).sum()
         positive = jax.nn.log_sigmoid(params.outside[outside] @ v_c)
         return -share * (positive + config.negative / config.noise * noise)
 
-    return jax.vmap(of_pair)(*(jnp.stack(part) for part in map(list, zip(*pairs, strict=True)))).sum()
+    return jax.vmap(of_pair)(*map(jnp.array, zip(*pairs, strict=True))).sum()
 
 
 @pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax", "softmax"])
@@ -81,8 +81,8 @@ def test_loss_and_gradient_are_the_sum_over_pairs(objective: str, which: str, co
     with jax.enable_x64(True):
         block = blocks_of(corpus, config)[which == "last"]
         params = random_params(corpus, config.dim)
-        metrics, rows = make_gradients(config, corpus.vocabulary)(params, block, jnp.int32(STEP))
-        expected, gradient = jax.value_and_grad(lambda p: textbook_loss(corpus, config, block, p))(params)
+        metrics, rows = jax.jit(make_gradients(config, corpus.vocabulary))(params, block, jnp.int32(STEP))
+        expected, gradient = jax.jit(jax.value_and_grad(lambda p: textbook_loss(corpus, config, block, p)))(params)
         moved = apply_rows(Params(*map(jnp.zeros_like, params)), rows)
         np.testing.assert_allclose(metrics.loss, expected, rtol=1e-9)
         chex.assert_trees_all_close(moved, gradient, rtol=1e-9, atol=1e-12)
@@ -96,7 +96,7 @@ def test_a_step_moves_against_the_gradient_and_counts(objective: str, corpus: Co
     optimizer = optax.sgd(0.01)
     state = init_state(config, corpus.vocabulary, optimizer)
     before = Params(*map(np.asarray, jax.tree.map(jnp.copy, state.params)))
-    metrics, rows = make_gradients(config, corpus.vocabulary)(state.params, block, jnp.int32(0))
+    metrics, rows = jax.jit(make_gradients(config, corpus.vocabulary))(state.params, block, jnp.int32(0))
     expected = apply_rows(jax.tree.map(jnp.asarray, before), jax.tree.map(lambda x: x, rows)._replace(
         center=rows.center._replace(values=-0.01 * rows.center.values),
         outside=rows.outside._replace(values=-0.01 * rows.outside.values),
