@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from ..errors import InputError
-from .evaluation import Case, Lookup, Unknown, lines, upper
+from .evaluation import UPPER, Case, Lookup, Unknown, lines
 from .keyed_vectors import KeyedVectors
 from .queries import QUERIES, Method, nearest, normalize
 
@@ -85,7 +85,7 @@ def _questions(
             names.append(line.lstrip(": ").strip())
         elif names and len(words := line.split()) == 4:
             section.append(len(names) - 1)
-            questions.append(lookup.ids([upper(word, case) for word in words]))
+            questions.append(lookup.ids([*map(UPPER[case], words)]))
     if not questions:
         raise InputError(f"{os.fspath(path)}: holds no questions; they are four words a line, after a line ': section'")
     return names, np.array(section), np.array(questions)

@@ -4,7 +4,7 @@ Words are compared without regard to case; of words that differ only in case, th
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +20,11 @@ same, with the mean of all vectors for the word."""
 Case = Literal["unicode", "ascii"]
 """The letters whose case does not matter: all, as for gensim, or a to z, as for word2vec.c."""
 
+UPPER: dict[Case, Callable[[str], str]] = {
+    "unicode": str.upper,
+    "ascii": lambda word: word.encode().upper().decode(),  # bytes know no other capitals
+}
+
 
 class Lookup(NamedTuple):
     """Vectors by the upper-case spelling of their words."""
@@ -33,7 +38,7 @@ class Lookup(NamedTuple):
     @classmethod
     def of(cls, vectors: KeyedVectors, top: int | None, case: Case = "unicode") -> "Lookup":
         """The `top` first words of some vectors; None for all."""
-        spellings = [upper(word, case) for word in vectors.words[:top]]
+        spellings = [*map(UPPER[case], vectors.words[:top])]
         ids = range(len(spellings))
         return cls(vectors.vectors[:top], spellings, dict(zip(reversed(spellings), reversed(ids), strict=True)))
 
@@ -51,11 +56,6 @@ class Lookup(NamedTuple):
     def spelled(self) -> Integer[np.ndarray, " V"]:
         """The first word that is spelled as each is."""
         return np.array(self.ids(self.spellings), np.int64)
-
-
-def upper(word: str, case: Case) -> str:
-    """In capitals; `bytes.upper` changes a to z alone."""
-    return word.upper() if case == "unicode" else word.encode().upper().decode()
 
 
 def lines(path: str | os.PathLike[str]) -> Iterator[str]:
