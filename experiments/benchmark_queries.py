@@ -8,10 +8,10 @@ matrix product that the analogies cannot do without: a query for each question a
 sides are warm: ours compiled, gensim's norms filled. The answers are compared. Prints a table of medians and
 writes OUT/queries.jsonl. gensim is in the `test` extra.
 
-Time: 8 minutes on 2 cores, nearly all of it gensim's analogies. Expected on 2 cores of an AMD EPYC that others
-used too, 68,310 vectors of 100 numbers, all of Google's analogies (one run): neighbours 15 times as fast as
-gensim's, analogies 40 times and in 0.9 times the bare product's time, seven similarity sets, each with its
-1,000 resamples, 1.9 times.
+Time: 3 minutes on 2 cores, nearly all of it gensim's analogies. Expected on 2 cores of an AMD EPYC, 68,310
+vectors of 100 numbers, all of Google's analogies (medians of three): neighbours 9 times as fast as gensim's,
+analogies 15 times and in 1.7 times the bare product's time; seven similarity sets, each with 1,000 resamples
+that gensim does not make, .8 times.
 """
 
 import json
