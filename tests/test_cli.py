@@ -441,7 +441,9 @@ def test_the_interval_is_printed(hard: KeyedVectors, run: Run) -> None:
     [*((command, 0) for command in ("", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert")),
      ("fly", 2), ("train text.txt", 2), ("analogy v.bin a b", 2), ("train text.txt --out out.bin --dim many", 2),
      ("neighbors v.bin king --top 0", 1), ("evaluate v.bin", 1), ("convert v.bin out.pkl", 1),
-     ("train text.txt --out out", 1), ("train text.txt --out out.bin --dim 0", 1)],
+     ("train text.txt --out out", 1), ("train text.txt --out out.bin --dim 0", 1), ("neighbors no.bin king", 1),
+     ("analogy no.txt a b c", 1), ("evaluate no.pkl --similarity no", 1), ("info no.tsv", 1),
+     ("convert README.txt out.bin --limit 0", 1), ("plot no.bin --out out.jpg", 1), ("plot no.bin --out out.png", 1)],
 )  # fmt: skip
 def test_help_and_errors_in_arguments_are_quick(command: str, status: int) -> None:
     code = (
@@ -969,6 +971,36 @@ def test_what_plot_refuses(options: str, message: str, run: Run) -> None:
 def test_plot_without_scikit_learn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     assert re.search("t-SNE needs scikit-learn: pip install", refused(run, "plot v.bin --out map.svg --method tsne"))
+
+
+def test_what_does_not_fit_into_memory_is_said_in_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(KeyedVectors, "load", too_large)
+    assert "does not fit into memory" in refused(run, "info v.bin")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8:strict"])
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [("neighbors odd.txt été --top 1", "{}: {} 1.000"), ("neighbors odd.txt été --top 1 --json", ""),
+     ("info odd.txt", "")],
+)  # fmt: skip
+def test_letters_that_the_output_has_not(command: str, expected: str, encoding: str, folder: Path) -> None:
+    Path("odd.txt").write_text("2 2\nété 1 2\n水 2 4\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "w2v_jax", *command.split()], capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    known = encoding.partition(":")[0]
+    said = done.stdout.decode(known)
+    if command.endswith("--json"):
+        assert strict_json(said) == {"été": [["水", pytest.approx(1)]]}
+    elif expected:
+        spelled = (word.encode(known, "backslashreplace").decode(known) for word in ("été", "水"))
+        assert said == expected.format(*spelled) + "\n"
 
 
 # Converting

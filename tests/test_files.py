@@ -230,3 +230,21 @@ def test_one_layer_is_unpacked(ending: str, tmp_path: Path) -> None:
     inner = PACK[ending](TEXT)
     (tmp_path / f"text{ending}{ending}").write_bytes(PACK[ending](inner))
     assert read(tmp_path / f"text{ending}{ending}") == inner
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(InputError, match="pipe: is no regular file|link: is no regular file"):
+            check_writable(tmp_path / name)
+        with pytest.raises(InputError, match="pipe: is no regular file"), writing(tmp_path / name):
+            pass
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_to_itself_is_a_name_like_another(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with writing(tmp_path / "loop") as file:
+        file.write(b"whole")
+    assert (tmp_path / "loop").read_bytes() == b"whole"

@@ -1,6 +1,7 @@
 """The command line: what goes wrong is one line on standard error; each command's arguments are in `commands/`."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -56,6 +57,9 @@ def main(args: list[str] | None = None) -> None:
         "train": train, "neighbors": neighbors, "analogy": analogy, "evaluate": evaluate, "info": info, "plot": plot,
         "convert": convert,
     }  # fmt: skip
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):  # which may be a terminal that has not all letters
+            output.reconfigure(errors="backslashreplace")
     try:
         try:
             with _unwinding_on_sigterm():
@@ -71,6 +75,9 @@ def main(args: list[str] | None = None) -> None:
         if isinstance(error, OSError):
             _discard_output()
         print("w2v_jax: " + " ".join(str(error).splitlines()), file=sys.stderr, flush=True)
+        _leave(1)
+    except MemoryError:
+        print("w2v_jax: this does not fit into memory; give a smaller file, or less of it", file=sys.stderr)
         _leave(1)
     except Stopped as stopped:
         print(f"w2v_jax: {stopped}", file=sys.stderr)

@@ -118,11 +118,10 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Write a local file that appears under its name only when it is whole; a failure leaves the old one.
 
     Raises:
-      InputError: the folder does not exist or cannot be written, or the name is a directory.
+      InputError: the folder does not exist or cannot be written, or the name is a directory's or a device's.
     """
-    target = Path(path).resolve()  # so that what a link points to is written
-    if target.is_dir():
-        raise InputError(f"{target}: is a directory; name a file in it")
+    target = Path(os.path.realpath(path))  # so that what a link points to is written
+    _check_that_it_can_be_a_file(target)
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
     except OSError as error:
@@ -145,12 +144,18 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """Raise, before hours of work, what `writing` would raise after them."""
     target = Path(path)
     try:
-        if target.is_dir():
-            raise InputError(f"{target}: is a directory; name a file in it")
+        _check_that_it_can_be_a_file(target)
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}: {target.parent}") from None
+
+
+def _check_that_it_can_be_a_file(target: Path) -> None:
+    if target.is_dir():
+        raise InputError(f"{target}: is a directory; name a file in it")
+    if target.exists() and not target.is_file():  # a device, a pipe: it would be replaced
+        raise InputError(f"{target}: is no regular file; choose another name")
 
 
 def _umask() -> int:

@@ -28,7 +28,10 @@ def alias_table(probabilities: Float[np.ndarray, " V"]) -> AliasTable:
     ([1.0, 0.5], [0, 0])
     """
     shares = np.asarray(probabilities, np.float64) * len(probabilities)
-    share, alias = array("d", shares.tobytes()), array("q", range(len(shares)))  # lists take three times the memory and time
+    share, alias = (
+        array("d", shares.tobytes()),
+        array("q", range(len(shares))),
+    )  # lists take three times the memory and time
     poor, rich = (array("q", np.flatnonzero(of).tobytes()) for of in (shares < 1, shares >= 1))
     while poor and rich:
         word, donor = poor.pop(), rich[-1]

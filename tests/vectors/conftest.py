@@ -1,7 +1,9 @@
 """Vectors for two libraries."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 from gensim.models import KeyedVectors as Gensim
@@ -45,3 +47,11 @@ def fasttexts(data: Path) -> Both:
     path = data / "formats" / "pang_lee_polarity_fasttext.vec"
     theirs = Gensim.load_word2vec_format(str(path), unicode_errors="replace")
     return KeyedVectors(theirs.index_to_key, theirs.vectors), theirs
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """As users run it: no type is checked at a call."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

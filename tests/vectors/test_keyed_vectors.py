@@ -1,5 +1,7 @@
 """Queries, with gensim as the witness."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -10,6 +12,7 @@ from gensim.models import Word2Vec
 from w2v_jax.errors import InputError
 from w2v_jax.params import Params
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
+from w2v_jax.vectors.queries import normalize
 
 Both = tuple[KeyedVectors, Gensim]
 
@@ -191,6 +194,45 @@ def test_vectors_of_half_precision_are_asked_in_single(dtype: type, plain: Both)
         lambda some: some.distances("w1").tolist(),
         lambda some: (some.rank("w1", "w2"), some.doesnt_match(["w1", "w2", "w3"])),
         lambda some: some.mean_vector(["w1", "w2"]).tolist(),
+        lambda some: some.n_similarity(["w1", "w2"], ["w3"]),
     ):
         assert ask(half) == ask(single)
-    assert half.n_similarity(["w1", "w2"], ["w3"]) == pytest.approx(single.n_similarity(["w1", "w2"], ["w3"]), abs=0.01)
+
+
+ONE = KeyedVectors(["a", "b"], np.eye(2, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: ONE.most_similar("a", method="3CosAdd"), "method is '3CosAdd'; it must be one of 3cosadd, 3cosmul"),
+        (lambda: ONE.most_similar("a", among="ab"), "a list of words, or a mask, is needed; here is 'ab'"),
+        (lambda: ONE.most_similar_each("ab"), "a list of queries is needed; here is 'ab'"),
+        (lambda: ONE.predict_outside("a", topn=0), "topn is 0"),
+        (lambda: KeyedVectors(["a", "b", "a"], np.eye(3))["b"], "the word 'a' stands twice"),
+        (lambda: KeyedVectors(["a"], np.eye(1), np.array([1, 2])), "1 words but 2 counts"),
+        (lambda: KeyedVectors(["a"], np.eye(1), None, Params(jnp.eye(1), jnp.eye(2))), "1 words but 2 outside vectors"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_no_answer_should_hide(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ask()
+
+
+def test_it_holds_its_words() -> None:
+    assert ("a" in ONE, "c" in ONE, list(ONE)) == (True, False, ["a", "b"])
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_huge_and_tiny_vectors_have_directions(size: float) -> None:
+    vectors = KeyedVectors(["a", "b", "c"], np.array([[3, 4], [4, 3], [0, 0]], np.float32) * np.float32(size))
+    assert vectors.similarity("a", "b") == pytest.approx(0.96)
+    assert not vectors.unit[2].any()
+
+
+def test_scaling_by_a_power_of_two_changes_no_bit() -> None:
+    rows = np.random.default_rng(0).normal(size=(500, 7)).astype(np.float32)
+    plain = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(KeyedVectors([str(i) for i in range(500)], rows).unit, plain, rtol=2e-7)
+    np.testing.assert_array_equal(normalize(jnp.asarray(rows)), normalize(jnp.asarray(rows * np.float32(2**40))))

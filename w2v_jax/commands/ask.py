@@ -1,12 +1,12 @@
 """`neighbors` and `analogy`."""
 
-import json
 import sys
 from typing import Annotated, Literal
 
 import tyro
 
 from ..errors import InputError
+from .output import print_json
 
 
 def neighbors(
@@ -28,11 +28,14 @@ def neighbors(
     _check_top(top)
     if words in ((), ("-",)):
         words = _words_from_standard_input(waiting=bool(words))
+    from ..vectors.endings import check_source
+
+    check_source(vectors)
     from ..vectors.keyed_vectors import KeyedVectors
 
     nearest = KeyedVectors.load(vectors).most_similar_each(words, topn=top)
     if json_:
-        print(json.dumps(dict(zip(words, nearest, strict=True)), ensure_ascii=False))
+        print_json(dict(zip(words, nearest, strict=True)))
         return
     for word, near in zip(words, nearest, strict=True):
         print(f"{word}: " + ", ".join(f"{other} {cosine:.3f}" for other, cosine in near))
@@ -44,7 +47,7 @@ def _words_from_standard_input(*, waiting: bool) -> tuple[str, ...]:
     if sys.stdin and (waiting or not sys.stdin.isatty()):
         for number, line in enumerate(sys.stdin.buffer, 1):
             try:
-                words += filter(None, [line.decode().strip()])
+                words += filter(None, [line.decode("utf-8-sig" if number == 1 else "utf-8").strip()])
             except UnicodeDecodeError:
                 raise InputError(f"standard input: line {number} is not UTF-8") from None
     if not words:
@@ -75,11 +78,14 @@ def analogy(
         json_: Print one JSON array of words and scores instead.
     """
     _check_top(top)
+    from ..vectors.endings import check_source
+
+    check_source(vectors)
     from ..vectors.keyed_vectors import KeyedVectors
 
     answers = KeyedVectors.load(vectors).most_similar([b, c], [a], topn=top, method=method)
     if json_:
-        print(json.dumps(answers, ensure_ascii=False))
+        print_json(answers)
         return
     for word, score in answers:
         print(f"{word} {score:.3f}")

@@ -1,12 +1,12 @@
 """`evaluate`."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from ..errors import InputError
+from .output import print_json
 
 
 def evaluate(
@@ -39,6 +39,9 @@ def evaluate(
         raise InputError("name what to evaluate on: --similarity FILE... or --analogies FILE... or both")
     if top < 1:
         raise InputError(f"top is {top}; it must be at least 1")
+    from ..vectors.endings import check_source
+
+    check_source(vectors)
     from ..vectors.analogies import evaluate_analogies
     from ..vectors.keyed_vectors import KeyedVectors
     from ..vectors.similarity import evaluate_similarity
@@ -54,7 +57,7 @@ def evaluate(
         answers = {
             path: [{**part._asdict(), "accuracy": part.accuracy} for part in parts] for path, parts in sections.items()
         }
-        print(json.dumps({"similarity": scores, "analogies": answers}))
+        print_json({"similarity": scores, "analogies": answers})
         return
     for path, result in similarities.items():
         print(f"{Path(path).name}: Spearman {result.spearman:.4f} (95 %: {result.low:.4f} to {result.high:.4f}), "

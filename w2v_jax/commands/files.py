@@ -1,12 +1,13 @@
 """`info`, `plot` and `convert`."""
 
-import json
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from ..errors import InputError
+from .output import print_json
 
 
 def info(
@@ -21,12 +22,15 @@ def info(
         vectors: A vectors file: .bin, .txt, .vec, .safetensors or .npz.
         json_: Print one JSON object instead.
     """
+    from ..vectors.endings import check_source
+
+    check_source(vectors)
     from ..vectors.about import about
     from ..vectors.keyed_vectors import KeyedVectors
 
     found = about(KeyedVectors.load(vectors))
     if json_:
-        print(json.dumps(found._asdict(), ensure_ascii=False))
+        print_json(found._asdict())
         return
     present = {True: "yes", False: "no"}
     print(f"{found.words:,} words, vectors of {found.dim:,} numbers, {found.dtype}")
@@ -87,12 +91,15 @@ def convert(
             stands for them (replace), or they are dropped (ignore).
     """
     from ..files import check_writable
-    from ..vectors.endings import check_ending
+    from ..vectors.endings import check_ending, check_source
 
-    if out.resolve() == Path(source).resolve():
+    if os.path.realpath(out) == os.path.realpath(source):
         raise InputError(f"{out}: would overwrite another file of this command; choose another name")
     check_ending(out)
     check_writable(out)
+    check_source(source)
+    if limit is not None and limit < 1:
+        raise InputError(f"limit is {limit}; it must be at least 1")
     from ..vectors.keyed_vectors import KeyedVectors
 
     vectors = KeyedVectors.load(source, errors=errors, limit=limit)

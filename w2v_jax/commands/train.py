@@ -1,6 +1,7 @@
 """`train`."""
 
 import itertools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,16 +58,17 @@ def train(
 
     written = [path for path in (out, metrics, checkpoints.checkpoint_dir, counting.counts) if path]
     for one, other in itertools.combinations([*written, Path(corpus), *([Path(init)] if init else [])], 2):
-        if one.resolve() == other.resolve():
+        if os.path.realpath(one) == os.path.realpath(other):
             raise InputError(f"{one}: would overwrite another file of this command; choose another name")
     if freeze and not init:
         raise InputError("freeze keeps the vectors of --init as they are; name them")
     check_ending(out)
     part = _join(together) if together.coordinator or together.cluster else None
     first = part is None or part.number == 0  # which alone writes, and speaks
-    for path in (out, metrics) if first else ():
-        if path:
-            check_writable(path)
+    if first:
+        check_writable(out)
+        if metrics and not metrics.is_fifo():
+            check_writable(metrics)
     from ..text.corpus import Corpus
     from ..text.named import named_corpus
 

@@ -30,7 +30,8 @@ def about(vectors: KeyedVectors) -> About:
     (2, 2, 'float32', [1.0, 2.0, 3.0, 4.0, 5.0])
     """
     table = vectors.vectors
-    lengths = np.linalg.norm(table.astype(np.float32), axis=1)
+    single = table.astype(np.float32, copy=False)
+    lengths = np.sqrt(np.einsum("vd,vd->v", single, single, dtype=np.float64))
     quartiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1]).tolist() if len(table) else []
     return About(
         len(table), table.shape[1], str(table.dtype), quartiles, list(vectors.words[:10]),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int
 
-from ..errors import InputError
+from ..errors import InputError, check_one_of
 from .evaluation import UPPER, Case, Lookup, Unknown, lines
 from .keyed_vectors import KeyedVectors
 from .queries import QUERIES, Method, nearest, normalize
@@ -59,6 +59,9 @@ def evaluate_analogies(
     Raises:
       InputError: the file cannot be read, or holds no questions.
     """
+    check_one_of("unknown", unknown, Unknown)
+    if candidates < 1:
+        raise InputError(f"candidates is {candidates}; it must be at least 1")
     lookup = Lookup.of(vectors, top, case)
     names, section, ids = _questions(path, lookup, case)
     known = np.less(ids, len(lookup.table))

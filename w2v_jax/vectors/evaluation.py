@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
-from ..errors import InputError
+from ..errors import InputError, check_one_of
 from ..files import reading
 from .keyed_vectors import KeyedVectors
 
@@ -24,6 +24,7 @@ UPPER: dict[Case, Callable[[str], str]] = {
     "unicode": str.upper,
     "ascii": lambda word: word.encode().upper().decode(),  # bytes know no other capitals
 }
+LONGEST_LINE = 1 << 20  # bytes
 
 
 class Lookup(NamedTuple):
@@ -38,6 +39,9 @@ class Lookup(NamedTuple):
     @classmethod
     def of(cls, vectors: KeyedVectors, top: int | None, case: Case = "unicode") -> "Lookup":
         """The `top` first words of some vectors; None for all."""
+        if top is not None and top < 1:
+            raise InputError(f"top is {top}; it must be at least 1")
+        check_one_of("case", case, Case)
         spellings = [*map(UPPER[case], vectors.words[:top])]
         ids = range(len(spellings))
         return cls(vectors.vectors[:top], spellings, dict(zip(reversed(spellings), reversed(ids), strict=True)))
@@ -65,7 +69,9 @@ def lines(path: str | os.PathLike[str]) -> Iterator[str]:
       InputError: it cannot be read, or is not UTF-8; the message says where.
     """
     with reading(path) as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), 1):
+            if len(raw) == LONGEST_LINE:
+                raise InputError(f"{os.fspath(path)}: line {number} is over {LONGEST_LINE:,} bytes; is this a set?")
             try:
                 yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:

@@ -2,15 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from typing import get_args
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..errors import InputError
+from ..errors import InputError, check_one_of
 from ..files import reading, writing
 from .arrays import to_arrays
-from .endings import PROJECTOR, check_ending, ending_of
+from .endings import PROJECTOR, check_ending, ending_of, source_ending
 from .npz_format import read_npz, write_npz
 from .projector import write_projector
 from .safetensors_format import read_safetensors, write_safetensors
@@ -42,15 +41,12 @@ def load(
       InputError: the file is none of ours or is damaged; the message says where.
     """
     name = os.fspath(path)
-    if errors not in get_args(Errors):
-        raise InputError(f"errors is {errors!r}; it must be one of {', '.join(get_args(Errors))}")
+    check_one_of("errors", errors, Errors)
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; it must be at least 1")
     if np.dtype(dtype).name not in DTYPES[".safetensors"]:
         raise InputError(f"dtype is {np.dtype(dtype)}; it must be one of {', '.join(DTYPES['.safetensors'])}")
-    ending, packed = ending_of(name)
-    if ending == PROJECTOR:
-        raise InputError(f"{name}: is written for TensorBoard, and not read; name the file that it was made from")
+    ending, packed = source_ending(name)
     with reading(name) as file:
         size = os.path.getsize(name) if os.path.isfile(name) and not packed else 0
         return finished(READERS[ending](file, name, size, limit or NO_LIMIT, dtype), name, errors)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -41,8 +41,11 @@ class KeyedVectors:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vectors", np.asarray(self.vectors))
-        if len(self.words) != len(self.vectors):
-            raise InputError(f"{len(self.words)} words but {len(self.vectors)} vectors; each word needs one")
+        each = {"vectors": self.vectors, "counts": self.counts} | (self.params._asdict() if self.params else {})
+        for name, of_words in each.items():
+            if of_words is not None and len(self.words) != len(of_words):
+                name = name if of_words is self.vectors or of_words is self.counts else f"{name} vectors"
+                raise InputError(f"{len(self.words)} words but {len(of_words)} {name}; each word needs one")
 
     @classmethod
     def load(
@@ -90,11 +93,25 @@ class KeyedVectors:
         """The word's vector; a word that has none is an InputError that suggests close spellings."""
         return self.vectors[self.vocabulary[word]]
 
+    def __contains__(self, word: object) -> bool:
+        return word in self.vocabulary
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.words)
+
     @functools.cached_property
     def vocabulary(self) -> Vocabulary:
-        """The words with their ids (and counts, or zeros where nobody knows them)."""
+        """The words with their ids (and counts, or zeros where nobody knows them).
+
+        Raises:
+          InputError: a word stands twice.
+        """
         counts = np.zeros(len(self.words), np.int64) if self.counts is None else self.counts
-        return Vocabulary(tuple(self.words), counts)
+        vocabulary = Vocabulary(tuple(self.words), counts)
+        if len(vocabulary.index) < len(vocabulary):
+            twice = next(word for i, word in enumerate(self.words) if vocabulary.index[word] != i)
+            raise InputError(f"the word {twice!r} stands twice; each needs one vector")
+        return vocabulary
 
     @functools.cached_property
     def unit(self) -> Float[Array, "V D"]:
@@ -145,8 +162,7 @@ class KeyedVectors:
         method: Method = "3cosadd",
     ) -> list[Neighbors]:
         """`most_similar` for many queries in one product; a query is a word or (positives, negatives)."""
-        if topn < 1:
-            raise InputError(f"topn is {topn}; it must be at least 1")
+        _check_topn(topn)
         terms, weight, known = as_arrays(queries, self.vocabulary, np.asarray(self.unit), method)
         table, limit, words = self.unit, len(self), self.words
         if among is not None:
@@ -166,8 +182,9 @@ class KeyedVectors:
 
     def n_similarity(self, words: Sequence[str], others: Sequence[str]) -> float:
         """The cosine of the angle between the means of two lists of words, each word at its length."""
-        means = jnp.stack([jnp.asarray(self.vectors[self._ids(some)]).mean(0) for some in (words, others)])
-        one, other = normalize(means)
+        exact = np.promote_types(self.vectors.dtype, np.float32)
+        means = [self.vectors[self._ids(some)].astype(exact).mean(0) for some in (words, others)]
+        one, other = normalize(jnp.asarray(np.stack(means)))
         return float(one @ other)
 
     def distances(self, word: str | Vector, others: Sequence[str] | None = None) -> Float[np.ndarray, " n"]:
@@ -209,6 +226,7 @@ class KeyedVectors:
         Raises:
           InputError: the word is not in the vocabulary, or the outside table was not kept.
         """
+        _check_topn(topn)
         params = self._tables()
         log_y_hat = log_probs(params.center[self.vocabulary[center]], params.outside)
         best, ids = jax.lax.top_k(log_y_hat, min(topn, len(self)))
@@ -225,3 +243,8 @@ class KeyedVectors:
         if isinstance(words, str) or not len(words):
             raise InputError(f"a list of words is needed, and at least one in it; here is {words!r}")
         return np.array([self.vocabulary[word] for word in words])
+
+
+def _check_topn(topn: int) -> None:
+    if topn < 1:
+        raise InputError(f"topn is {topn}; it must be at least 1")

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
+from ..errors import check_one_of
+
 Method = Literal["3cosadd", "3cosmul"]
 QUERIES = 1024  # asked in one product
 TILE = 2048  # rows scored at once: QUERIES x TILE scores are 8 MB, and stay near the processor
@@ -27,7 +29,12 @@ def nearest(
     limit: int | None = None,
     method: Method = "3cosadd",
 ) -> tuple[Int[np.ndarray, "Q topn"], Float[np.ndarray, "Q topn"]]:
-    """`nearest_rows` for any number of queries, `QUERIES` of them at a time; `limit` None is V."""
+    """`nearest_rows` for any number of queries, `QUERIES` of them at a time; `limit` None is V.
+
+    Raises:
+      InputError: there is no such method.
+    """
+    check_one_of("method", method, Method)
     size = min(QUERIES, power_of_two(len(terms)))  # few shapes, few compilations
     end = jnp.int32(len(unit) if limit is None else limit)
     found = []
@@ -152,6 +159,9 @@ def count_closer_rows(unit: Float[Array, "V D"], pairs: Int[Array, "Q 2"]) -> In
 def normalize(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
     """The vectors at length 1, in float32 or better; a zero vector stays zero."""
     vectors = vectors if vectors.dtype == jnp.float64 else vectors.astype(jnp.float32)
+    # Near length 1 first, by a power of two, which changes no bit: the squares of huge or tiny numbers are none.
+    _, exponent = jnp.frexp(jnp.abs(vectors).max(-1, keepdims=True, initial=0))
+    vectors = jnp.ldexp(vectors, -exponent)
     length = jnp.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / jnp.where(length > 0, length, 1)
 

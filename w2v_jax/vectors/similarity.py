@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float, Int
 
-from ..errors import InputError
+from ..errors import InputError, check_one_of
 from .evaluation import Lookup, Unknown, lines
 from .keyed_vectors import KeyedVectors
 
@@ -51,6 +51,7 @@ def evaluate_similarity(
     Raises:
       InputError: the file cannot be read, or fewer than two of its pairs can be compared.
     """
+    check_one_of("unknown", unknown, Unknown)
     pairs = list(_pairs(path))
     lookup = Lookup.of(vectors, top)
     ids = np.array([lookup.ids([a, b]) for a, b, _ in pairs], np.int64).reshape(-1, 2)

@@ -103,5 +103,6 @@ def _decoded(words: list[bytes], name: str, errors: Errors) -> list[str]:
     except UnicodeDecodeError as error:
         number = words.index(error.object) + 1
         raise InputError(
-            f"{name}: word {number}, {error.object[:40]!r}, is not UTF-8; errors 'replace' or 'ignore' would read it"
+            f"{name}: word {number}, {error.object[:40]!r}, is not UTF-8; "
+            "errors 'replace' or 'ignore' would read it (convert --errors)"
         ) from None

@@ -39,6 +39,8 @@ def as_arrays(
     Raises:
       InputError: a word is not in the vocabulary, a query is empty, or a term is none.
     """
+    if isinstance(queries, str):
+        raise InputError(f"a list of queries is needed; here is {queries!r}")
     parsed = [[*_weighted(query)] for query in queries]
     if not all(parsed):
         raise InputError("a query needs at least one word")
@@ -76,6 +78,8 @@ def ids_among(among: Among, vocabulary: Vocabulary) -> Integer[np.ndarray, " n"]
     Raises:
       InputError: a word is not in the vocabulary, or the mask is for another one.
     """
+    if isinstance(among, str):
+        raise InputError(f"a list of words, or a mask, is needed; here is {among!r}")
     if not isinstance(among, np.ndarray):
         return np.array(sorted({vocabulary[word] for word in among}), np.int64)
     if among.shape != (len(vocabulary),):

@@ -6,6 +6,7 @@ from the right: a word may hold spaces. Where no first line says how many number
 last part could be one more of them is refused.
 """
 
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -16,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Float
 from numpy.typing import DTypeLike
-from pyarrow import csv
 
 from ..errors import InputError
 from .table import Rows, Stored, stacked
@@ -25,12 +25,6 @@ from .word2vec_binary import check_sizes, cut_short, sizes
 LONGEST_LINE = 1 << 26  # bytes
 PIECE = 1 << 20  # bytes read at a time
 WRITTEN_AT_ONCE = 1 << 17  # numbers
-
-# Whatever arrow reads differently from Python's float() it must refuse: the numbers are then read one by one.
-PARSING = {
-    "parse_options": csv.ParseOptions(quote_char=False, ignore_empty_lines=False),
-    "convert_options": csv.ConvertOptions(column_types={"x": pa.float64()}, null_values=[]),
-}
 
 
 def read_text(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLike) -> Stored:
@@ -99,14 +93,11 @@ def _split(line: bytes, dim: int) -> tuple[bytes, bytes]:
 
 def _numbers(rows: list[bytes], dim: int, name: str, before: int) -> Float[np.ndarray, "n D"]:
     """Each row's numbers, to the bit what `float` makes of them; `before` lines of the file came earlier."""
-    column = b"\n".join(rows).replace(b" ", b"\n")
-    if b"\r" not in column:  # which arrow takes for the end of a line
-        try:
-            numbers = csv.read_csv(pa.BufferReader(b"x\n" + column), **PARSING)["x"].to_numpy()
-            if len(numbers) == len(rows) * dim:  # no row has more than dim, so each has them all
-                return numbers.reshape(-1, dim)
-        except pa.ArrowInvalid:
-            pass
+    column = pc.split_pattern(pa.array([b" ".join(rows)], pa.large_binary()), b" ").flatten()
+    with contextlib.suppress(pa.ArrowInvalid):  # what arrow does not read as float() does, it refuses
+        numbers = column.cast(pa.large_string()).cast(pa.float64()).to_numpy()
+        if len(numbers) == len(rows) * dim:  # no row has more than dim, so each has them all
+            return numbers.reshape(-1, dim)
     floats = [_floats(row, dim) for row in rows]
     for number, values in enumerate(floats, before + 1):
         if values is None:

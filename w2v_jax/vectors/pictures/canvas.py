@@ -3,7 +3,7 @@
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import matplotlib
 import numpy as np
@@ -11,22 +11,12 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...errors import InputError
 from ...files import writing
+from ..endings import check_picture
 
 DPI = 120
 COLORS = ("#1f5fa8", "#b8440e", "#237a3b", "#8a3a96", "#0b7a83", "#a3142e", "#7a5c00", "#565656")
 """Each dark enough to write in on white; interactive.html has the same, and others for a dark page."""
-
-
-def check_picture(path: str | os.PathLike[str], endings: Sequence[str] = (".png", ".svg")) -> None:
-    """Raise, before any work, where the path's ending is none of a picture's.
-
-    Raises:
-      InputError: the ending is another.
-    """
-    if not os.fspath(path).endswith(tuple(endings)):
-        raise InputError(f"{os.fspath(path)}: the ending must be {' or '.join(endings)}")
 
 
 def blank(points: Float[np.ndarray, "n 2"], title: str, *, margin: float, size: int = 10) -> tuple[Figure, Axes]:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from ...errors import InputError
 from ...files import reading
-from .canvas import check_picture, save
+from ..endings import check_picture
+from .canvas import save
 
 Reports = Sequence[Mapping[str, Any]]
 NO_QUALITY = frozenset(

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ...files import writing
+from ..endings import check_picture
 from ..keyed_vectors import KeyedVectors
-from .canvas import check_picture
 from .layout import Method, positions
 from .word_map import METHODS, color_groups, unit_rows
 

@@ -7,8 +7,9 @@ from jaxtyping import Float, Int
 from matplotlib.patches import Circle
 
 from ...errors import InputError
+from ..endings import check_picture
 from ..keyed_vectors import KeyedVectors
-from .canvas import COLORS, blank, check_picture, save
+from .canvas import COLORS, blank, save
 from .labels import along, shown, write_labels
 from .layout import principal_axes
 from .word_map import color_groups, unit_rows

@@ -2,22 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from ...errors import InputError
 from ...files import check_writable
-from ..keyed_vectors import KeyedVectors
-from .analogies import draw_analogies
-from .canvas import check_picture
-from .curves import draw_curves, read_reports
-from .interactive import write_interactive_map
-from .layout import Method
-from .neighborhood import draw_neighborhood
-from .word_map import draw_word_map
+from ..endings import check_picture, check_source
 
 
 def plot(
     source: str, out: Path, *, words: Sequence[str] = (), analogies: Sequence[str] = (),
-    neighbors_of: str | None = None, top: int | None = None, method: Method = "pca",
+    neighbors_of: str | None = None, top: int | None = None,
+    method: Literal["pca", "tsne"] = "pca",
 ) -> None:  # fmt: skip
     """Draw the curves of a training's reports (.jsonl), or of vectors a map, analogies or a neighbourhood.
 
@@ -41,9 +36,19 @@ def plot(
         raise InputError(f"{out}: HTML is for maps, of given words or of the most frequent; name a .png or .svg")
     check_picture(out, (".png", ".svg", ".html"))
     check_writable(out)
+    pairs = [_pair(written) for written in analogies]
+    if not curves:
+        check_source(source)
+    # What is slow to import waits until the arguments are known to be right.
+    from ..keyed_vectors import KeyedVectors
+    from .analogies import draw_analogies
+    from .curves import draw_curves, read_reports
+    from .interactive import write_interactive_map
+    from .neighborhood import draw_neighborhood
+    from .word_map import draw_word_map
+
     if curves:
         return draw_curves(read_reports(source), out)
-    pairs = [_pair(written) for written in analogies]
     vectors = KeyedVectors.load(source)
     if pairs:
         return draw_analogies(vectors, pairs, out)

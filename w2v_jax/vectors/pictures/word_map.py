@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...errors import InputError
+from ..endings import check_picture
 from ..keyed_vectors import KeyedVectors
-from .canvas import COLORS, blank, check_picture, save
+from .canvas import COLORS, blank, save
 from .labels import write_labels
 from .layout import Method, groups, positions
 
