@@ -2,16 +2,17 @@
 
     python -m experiments.benchmark_queries TEXT_OR_VECTORS --analogies FILE --similarity FILE... [--out OUT] [--runs 3]
 
-TEXT_OR_VECTORS is a word2vec file (.bin, .vec), or a text to train vectors on first. Times 1,000 neighbour
-queries, all analogy questions over the whole vocabulary, the similarity sets one after another, and the bare
-matrix product that the analogies cannot do without: a query for each question asked, times all vectors. Both
-sides are warm: ours compiled, gensim's norms filled. The answers are compared. Prints a table of medians and
-writes OUT/queries.jsonl. gensim is in the `test` extra.
+TEXT_OR_VECTORS is a word2vec file (.bin, .vec), or a text to train vectors on first. Times saving them and
+loading them (`benchmark_formats` has larger files, and other formats), 1,000 neighbour queries, all analogy
+questions over the whole vocabulary, the similarity sets one after another, and the bare matrix product that the
+analogies cannot do without: a query for each question asked, times all vectors. Both sides are warm: ours
+compiled, gensim's norms filled, the files in the page cache. The answers are compared. Prints a table of medians
+and writes OUT/queries.jsonl. gensim is in the `test` extra.
 
 Time: 3 minutes on 2 cores, nearly all of it gensim's analogies. Expected on 2 cores of an AMD EPYC, 68,310
-vectors of 100 numbers, all of Google's analogies (medians of three): neighbours 9 times as fast as gensim's,
-analogies 15 times and in 1.7 times the bare product's time; seven similarity sets, each with 1,000 resamples
-that gensim does not make, .8 times.
+vectors of 100 numbers, all of Google's analogies (medians of three): saved 4 and loaded 9 times as fast as
+gensim, neighbours 8 times, analogies 16 times and in 1.4 times the bare product's time; seven similarity sets,
+each with 1,000 resamples that gensim does not make, .6 times.
 """
 
 import json
@@ -73,7 +74,18 @@ def main(
         for _ in range(-(-total.asked // QUERIES)):
             products(ours.unit, query).block_until_ready()
 
+    out.mkdir(parents=True, exist_ok=True)
+    ours_file, theirs_file = str(out / "ours.bin"), str(out / "theirs.bin")
+
+    def saved(save: Callable[..., None], path: str, **options: bool) -> int:
+        save(path, **options)
+        return Path(path).stat().st_size
+
     tasks: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
+        "save .bin": (lambda: saved(ours.save, ours_file),
+                      lambda: saved(theirs.save_word2vec_format, theirs_file, binary=True)),
+        "load .bin": (lambda: len(w2v.KeyedVectors.load(ours_file)),
+                      lambda: len(Gensim.load_word2vec_format(ours_file, binary=True))),
         f"{NEIGHBORS:,} neighbour queries, topn 10": (
             lambda: [near[0][0] for near in ours.most_similar_each(words, topn=10)],
             lambda: [theirs.most_similar(word, topn=10)[0][0] for word in words],
@@ -87,8 +99,7 @@ def main(
             lambda: [w2v.evaluate_similarity(ours, path).spearman for path in similarity],
             lambda: [theirs.evaluate_word_pairs(str(path))[1].statistic for path in similarity],
         ),
-    }
-    out.mkdir(parents=True, exist_ok=True)
+    }  # fmt: skip
     with (out / "queries.jsonl").open("w") as file:
         print(f"{len(ours):,} vectors of {ours.vectors.shape[1]} numbers\n")
         print("| medians of seconds | w2v_jax | gensim | gensim / w2v_jax |\n|---|---|---|---|")
