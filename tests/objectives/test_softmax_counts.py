@@ -42,7 +42,7 @@ def test_loss_and_gradient_are_the_sum_over_a_corpus_s_pairs() -> None:
     with jax.enable_x64(True):
         params = random_params(len(corpus.vocabulary), 4, 1.0, "float64")
         blocks = count_blocks(counts.row_ends, counts.columns, counts.values.astype(np.float64), rows=5)
-        loss, gradient = softmax_counts_loss(params, blocks)
+        loss, gradient = jax.jit(softmax_counts_loss)(params, blocks)
 
         def summed(params: Params) -> jax.Array:
             of_pair = lambda c, o, share: share * naive_softmax_loss(params.center[c], o, params.outside)
@@ -68,7 +68,7 @@ def test_any_number_of_rows_and_size_of_scores(rows: int, scale: float, dtype: s
     matrix = rng.poisson(0.5, (8, 8)) * rng.uniform(1, 50, (8, 8)).astype(dtype)
     matrix[3] = 0
     params = random_params(8, 3, scale, dtype)
-    loss, gradient = softmax_counts_loss(params, blocks_of(matrix, rows))
+    loss, gradient = jax.jit(softmax_counts_loss)(params, blocks_of(matrix, rows))
     expected, by_autodiff = jax.jit(jax.value_and_grad(dense_loss))(params, matrix)
     tolerance = 1e-9 if dtype == "float64" else 2e-5
     np.testing.assert_allclose(loss.sum(), expected, rtol=tolerance)
@@ -112,7 +112,7 @@ def test_a_rare_row_of_large_scores_has_its_gradient() -> None:
     params = Params(*(jnp.full((8, 2), np.sqrt(59.3 / 2), jnp.float32) for _ in range(2)))
     matrix = np.eye(8, k=1)
     matrix[0] *= 1e-12
-    loss, gradient = softmax_counts_loss(params, blocks_of(matrix, 3))
+    loss, gradient = jax.jit(softmax_counts_loss)(params, blocks_of(matrix, 3))
     expected, by_autodiff = jax.value_and_grad(dense_loss)(params, matrix.astype(np.float32))
     np.testing.assert_allclose(loss.sum(), expected, rtol=1e-5)
     chex.assert_tree_all_finite(gradient)

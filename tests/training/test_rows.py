@@ -45,6 +45,7 @@ def gradient(seed: int, *, every_row: bool) -> ParamRows:
     )
 
 
+@jax.jit
 def dense(rows: ParamRows) -> Params:
     return Params(*(jnp.zeros((V, D)).at[some.ids].add(some.values) for some in rows))
 
@@ -60,11 +61,12 @@ def train_both(make: Callable[[], optax.GradientTransformation], *, every_row: b
     sparse, plain = row_sparse(make()), make()
     sparse_params = plain_params = tables(0)
     sparse_state, plain_state = sparse.init(sparse_params), plain.init(plain_params)
+    plain_update, sparse_update = (jax.jit(optimizer.update) for optimizer in (plain, sparse))
     for step in range(6):
         rows = gradient(step, every_row=every_row)
-        updates, sparse_state = jax.jit(sparse.update)(rows, sparse_state, sparse_params)
+        updates, sparse_state = sparse_update(rows, sparse_state, sparse_params)
         sparse_params = apply_rows(sparse_params, updates)
-        updates, plain_state = plain.update(dense(rows), plain_state, plain_params)
+        updates, plain_state = plain_update(dense(rows), plain_state, plain_params)
         plain_params = optax.apply_updates(plain_params, updates)
     chex.assert_trees_all_equal_shapes_and_dtypes(sparse_state, plain_state)
     return sparse_params, plain_params
