@@ -47,8 +47,10 @@ def finished(stored: Stored, name: str, errors: Errors) -> Table:
         check_finite(rows, words, name)
     if len(set(words)) == len(words):
         return Table(words, *stored[1:])
-    first = {word: i for i, word in reversed(list(enumerate(words)))}
-    keep = sorted(first.values())
+    first: dict[str, int] = {}
+    for i, word in enumerate(words):
+        first.setdefault(word, i)
+    keep = list(first.values())
     counts, tables = stored.counts, stored.tables
     return Table(
         [words[i] for i in keep], stored.vectors[keep], None if counts is None else counts[keep],
