@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from w2v_jax.errors import InputError
 from w2v_jax.params import Params
-from w2v_jax.vectors.endings import ENDINGS, READ
+from w2v_jax.vectors.endings import ENDINGS, READ, check_source
 from w2v_jax.vectors.formats import READERS, load, save
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 from w2v_jax.vectors.table import Table
@@ -407,3 +407,12 @@ def _safetensors(entries: dict[str, tuple[str, list[int], list[int]]], data: byt
 
 def test_every_ending_has_its_reader() -> None:
     assert tuple(READERS) == READ
+
+
+def test_a_home_folder_is_found_before_the_file_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "v.txt").write_text("1 2\na 1 2\n")
+    check_source("~/v.txt")
+    assert KeyedVectors.load("~/v.txt").words == ["a"]
+    with pytest.raises(InputError, match="~/w.txt: no such file"):
+        check_source("~/w.txt")

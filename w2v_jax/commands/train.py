@@ -56,10 +56,7 @@ def train(
     from ..files import check_writable
     from ..vectors.endings import check_ending
 
-    written = [path for path in (out, metrics, checkpoints.checkpoint_dir, counting.counts) if path]
-    for one, other in itertools.combinations([*written, Path(corpus), *([Path(init)] if init else [])], 2):
-        if os.path.realpath(one) == os.path.realpath(other):
-            raise InputError(f"{one}: would overwrite another file of this command; choose another name")
+    _check_that_all_differ(out, metrics, checkpoints.checkpoint_dir, counting.counts, corpus, init)
     if freeze and not init:
         raise InputError("freeze keeps the vectors of --init as they are; name them")
     check_ending(out)
@@ -110,6 +107,12 @@ def train(
     if reports:  # none where nothing was trained: resumed at the end, or ppmi-svd
         print(_summary(reports[-1], training.objective))
     print(f"{len(vectors):,} vectors in {out}")
+
+
+def _check_that_all_differ(*paths: str | Path | None) -> None:
+    for one, other in itertools.combinations([Path(path) for path in paths if path], 2):
+        if os.path.realpath(one) == os.path.realpath(other):
+            raise InputError(f"{one}: would overwrite another file of this command; choose another name")
 
 
 def _summary(last: "Report", objective: str) -> str:

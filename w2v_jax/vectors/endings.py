@@ -20,7 +20,7 @@ def check_ending(path: str | os.PathLike[str]) -> None:
 def check_source(path: str) -> None:
     """Raise, before anything slow is imported, what `load` would raise of a name: its ending, or no such file."""
     source_ending(path)
-    if "://" not in path and "::" not in path and not os.path.exists(path):
+    if "://" not in path and "::" not in path and not os.path.exists(os.path.expanduser(path)):
         raise InputError(f"{path}: no such file")
 
 
