@@ -61,6 +61,8 @@ def train(
         raise InputError("freeze keeps the vectors of --init as they are; name them")
     check_ending(out)
     part = _join(together) if together.coordinator or together.cluster else None
+    if devices.devices:
+        _check_that_they_are_there(devices)
     first = part is None or part.number == 0  # which alone writes, and speaks
     if first:
         check_writable(out)
@@ -128,6 +130,12 @@ def _join(together: ProcessConfig) -> "Part | None":
     from ..training.processes import join
 
     return join(together)
+
+
+def _check_that_they_are_there(devices: MeshConfig) -> None:
+    from ..training.mesh import make_mesh
+
+    make_mesh(devices)
 
 
 def _start(init: str, dim: int) -> "Start":

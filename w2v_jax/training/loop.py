@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
@@ -23,7 +24,8 @@ from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
 from .freezing import Frozen, freeze
-from .mesh import make_mesh, over_devices, put, tiles_on
+from .local_steps import make_local_steps, remembering
+from .mesh import VOCABULARY, blocks_on, make_mesh, over_devices, put, tiles_on
 from .processes import everyones_number, or_a_line
 from .reports import Callback, Reports, Tally
 from .rows import RowSparse
@@ -81,26 +83,36 @@ def train(
     """
     config = config or TrainConfig()
     vocabulary = corpus.vocabulary
+    mesh = mesh or MeshConfig()
+    devices = make_mesh(mesh)
     _check_that_there_is_text(corpus, config)
-    devices = make_mesh(mesh or MeshConfig())
-    _check_that_options_fit(config, checkpoints, counts, params, frozen, devices)
+    _check_that_options_fit(config, checkpoints, counts, params, frozen, devices, mesh.local_steps, optimizer)
     if config.objective in COUNTED:
         return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
     if frozen is not None:
         _check_that_masks_fit(frozen, len(vocabulary))
         optimizer = freeze(optimizer, frozen)
-    state = init_state(config, vocabulary, optimizer, params, devices)
+    apart = devices if mesh.local_steps > 1 else None
+    state = init_state(config, vocabulary, remembering(optimizer) if apart else optimizer, params, devices)
     words_an_epoch = sum(everyones_number(len(corpus.ids)))
 
     with contextlib.ExitStack() as stack:
         saved, step, words = None, 0, 0
         if checkpoints and checkpoints.checkpoint_dir:
             about = identity(corpus, config, state, params, frozen)
+            about |= {"local_steps": mesh.local_steps, "devices": apart.size} if apart else {}
             saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
             state, step, words = saved.restore(state)
         began = time.perf_counter()
-        run = _compile(make_train_step(config, vocabulary, optimizer, devices), state, config, devices)
+        if apart:
+            blocks, split = mesh.local_steps * apart.size, blocks_on
+            scan = make_local_steps(config, vocabulary, optimizer, apart)
+        else:
+            blocks, split = DISPATCH, tiles_on
+            train_step = make_train_step(config, vocabulary, optimizer, devices)
+            scan = functools.partial(jax.lax.scan, train_step)
+        run = _compile(scan, state, blocks, config, split(devices) if devices else None)
         compile_seconds = time.perf_counter() - began
         total = config.epochs * words_an_epoch
         silent = None if jax.process_index() == 0 else True
@@ -111,8 +123,8 @@ def train(
             words_an_epoch=words_an_epoch, step=step, read_before=words, compile_seconds=compile_seconds,
         )  # fmt: skip
         stack.enter_context(or_a_line())  # as train has: here for the checkpoints to hear of it, too
-        for some in stream(corpus, _of_this_process(config), blocks=DISPATCH, start=step, everyones=everyones_number):
-            state, metrics = run(state, put(some.blocks, devices))
+        for some in stream(corpus, _of_this_process(config), blocks=blocks, start=step, everyones=everyones_number):
+            state, metrics = run(state, put(some.blocks, devices, split))
             step, words = step + some.filled, some.words
             if saved:
                 saved.save_if_due(state, step, words)
@@ -185,10 +197,18 @@ def _check_that_options_fit(
     params: Params | None,
     frozen: Frozen | None,
     mesh: Mesh | None,
+    local_steps: int,
+    optimizer: optax.GradientTransformation | None,
 ) -> None:
     if mesh and config.objective not in ("negative-sampling", "softmax"):
         raise InputError(f"{config.objective} trains on one device; over {mesh.size}, negative-sampling and softmax do")
-    if mesh and config.block % (TILE * mesh.size):
+    if local_steps > 1:
+        if mesh is None or mesh.shape[VOCABULARY] > 1 or jax.process_count() > 1:
+            raise InputError(f"local_steps is {local_steps}, which is for several devices of one process, each with "
+                             "whole tables; give --devices 2 or more, and no --vocabulary-shards")  # fmt: skip
+        if optimizer is not None:
+            raise InputError("local_steps puts together what the default optimizer has done; give no other")
+    if mesh and config.block % (TILE * mesh.size) and (config.held_out or local_steps == 1):
         raise InputError(f"a block of {config.block} tokens cannot be shared out over {mesh.size} devices; "
                          f"give a multiple of {TILE * mesh.size} (--block)")  # fmt: skip
     if config.objective not in COUNTED:
@@ -204,9 +224,8 @@ def _check_that_options_fit(
                          "it takes no earlier vectors and freezes none")  # fmt: skip
 
 
-def _compile(step: Any, state: TrainState, config: TrainConfig, mesh: Mesh | None) -> Any:
+def _compile(scan: Any, state: TrainState, blocks: int, config: TrainConfig, split: NamedSharding | None) -> Any:
     """(state, blocks [M, ...]) → (state, metrics [M]), compiled before the clock starts."""
-    shape = (DISPATCH, config.block // TILE, TILE + 2 * config.window)
-    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=tiles_on(mesh) if mesh else None)
-    scan = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
-    return scan.lower(state, Block(tokens, tokens)).compile()
+    shape = (blocks, config.block // TILE, TILE + 2 * config.window)
+    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
+    return jax.jit(scan, donate_argnums=0).lower(state, Block(tokens, tokens)).compile()

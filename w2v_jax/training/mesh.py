@@ -12,6 +12,8 @@ devices only rows travel, never a table: the rows that a device's tiles ask for 
 them, and the gradients of all tiles go to everyone, who adds up those of its own rows.
 """
 
+import contextlib
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -39,6 +41,9 @@ def make_mesh(config: MeshConfig) -> Mesh | None:
     Raises:
       InputError: there are not so many devices, or they do not make whole rows.
     """
+    if config.devices and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # JAX has begun
+            jax.config.update("jax_num_cpu_devices", config.devices)  # a CPU is one, unless JAX is told otherwise
     found, shards = jax.devices(), config.vocabulary_shards
     together = jax.process_count() > 1
     count = config.devices or (len(found) if together or shards > 1 else 1)
@@ -84,16 +89,21 @@ def shardings(state: Any, mesh: Mesh) -> Any:
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), split(state), is_leaf=lambda x: isinstance(x, P))
 
 
-def put(blocks: Any, mesh: Mesh | None) -> Any:
+def tiles_on(mesh: Mesh) -> NamedSharding:
+    """How blocks [M, G, C] are split that devices share."""
+    return NamedSharding(mesh, P(None, BOTH))
+
+
+def blocks_on(mesh: Mesh) -> NamedSharding:
+    """How they are split where each device takes whole ones."""
+    return NamedSharding(mesh, P(DATA))
+
+
+def put(blocks: Any, mesh: Mesh | None, split: Callable[[Mesh], NamedSharding] = tiles_on) -> Any:
     """Blocks [M, G, C] onto the devices; each process gives the tiles of its own."""
     if mesh is None:
         return jax.device_put(blocks)
-    return jax.tree.map(lambda part: jax.make_array_from_process_local_data(tiles_on(mesh), part), blocks)
-
-
-def tiles_on(mesh: Mesh) -> NamedSharding:
-    """How blocks [M, G, C] are split."""
-    return NamedSharding(mesh, P(None, BOTH))
+    return jax.tree.map(lambda part: jax.make_array_from_process_local_data(split(mesh), part), blocks)
 
 
 def gathered(params: Params, vocab_size: int) -> Params:

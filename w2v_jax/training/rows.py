@@ -26,7 +26,8 @@ class Rows(NamedTuple):
     ids: Int[Array, " N"]
     values: Float[Array, "N D"]
     curvature: Float[Array, " N"]
-    """Of a gradient: a bound on the loss's curvature along each row, from that row's own share of the loss."""
+    """Of a gradient: a bound on the loss's curvature along each row, from that row's own share of the loss.
+    Of an update of `bounded_sgd`: the same, times the step."""
 
 
 class ParamRows(NamedTuple):

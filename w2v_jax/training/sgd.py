@@ -38,7 +38,7 @@ def bounded_sgd(schedule: optax.Schedule) -> RowSparse:
 
         def step(rows: Rows) -> Rows:
             size = lr / jnp.maximum(1, lr * total_curvature(rows, state.count))
-            return rows._replace(values=-size[:, None] * rows.values)
+            return Rows(rows.ids, -size[:, None] * rows.values, size * rows.curvature)
 
         return ParamRows(*map(step, updates)), optax.ScaleByScheduleState(state.count + 1)
 

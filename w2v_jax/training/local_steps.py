@@ -1,0 +1,100 @@
+"""Devices that train apart from each other for a while, and then meet (local SGD: Stich, 2019).
+
+Devices that share every block wait for each other's rows at every step. Here all start from the same tables, each takes
+many steps by itself, on the next blocks of the text, and only then do they put together what they have learnt.
+
+The sum of their changes is what they would have come to one after the other, while the steps are short. But where each
+by itself has brought a row near its minimum, n such changes together go n times too far. Along a direction of
+curvature κ, steps of size s leave of the distance to the minimum
+
+    c = exp(−Σ s κ)
+
+and n devices one after the other would leave cⁿ. So of the sum of n changes, each 1 − c of the distance, counts
+
+    share = (1 − cⁿ) / (n (1 − c))
+
+all of it where a row has hardly moved, an n-th, their mean, where each has gone as far as there was to go.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+from ..config import TrainConfig
+from ..params import Params
+from ..text.vocabulary import Vocabulary
+from ..windows import Block
+from .mesh import DATA
+from .rows import RowSparse, apply_rows
+from .state import TrainState
+from .step import Metrics, make_gradients
+
+PIECE = 4096  # rows that devices put together at once: tables are long, and memory never used before is slow
+
+
+class Apart(NamedTuple):
+    """The optimizer's state, of devices that train apart."""
+
+    steps: optax.ScaleByScheduleState
+    met: Params
+    """The tables as all had them when they last met."""
+
+
+def remembering(optimizer: RowSparse) -> RowSparse:
+    """`bounded_sgd`, with a state for `make_local_steps`."""
+    copy = lambda params: Params(*map(jnp.copy, params))
+    return optimizer._replace(init=lambda params: Apart(optimizer.init(params), copy(params)))
+
+
+def make_local_steps(
+    config: TrainConfig, vocabulary: Vocabulary, optimizer: RowSparse, mesh: Mesh
+) -> Callable[[TrainState, Block], tuple[TrainState, Metrics]]:
+    """(state, blocks [n·M, ...]) → (state, metrics [M]): each of n devices takes M of the blocks, then all meet."""
+    gradients = make_gradients(config, vocabulary)
+
+    def apart(state: TrainState, blocks: Block) -> tuple[TrainState, Metrics]:
+        def step(tables: tuple[Params, Params], at: tuple[Array, Block]) -> tuple[tuple[Params, Params], Metrics]:
+            (params, moved), (number, block) = tables, at
+            metrics, rows = gradients(params, block, number)
+            updates, _ = optimizer.update(rows, optax.ScaleByScheduleState(number), params)
+            add = lambda sums, rows: sums.at[rows.ids].add(rows.curvature, mode="drop")
+            return (apply_rows(params, updates), Params(*map(add, moved, updates))), metrics
+
+        steps, device, devices = len(blocks.tokens), jax.lax.axis_index(DATA), jax.lax.axis_size(DATA)
+        numbers = state.step + device * steps + jnp.arange(steps)
+        unmoved = Params(*(jnp.zeros(len(table), table.dtype) for table in state.params))
+        (params, moved), metrics = jax.lax.scan(step, (state.params, unmoved), (numbers, blocks))
+        together, after = Params(*map(meet, state.opt_state.met, params, moved)), state.step + devices * steps
+        state = TrainState(together, Apart(optax.ScaleByScheduleState(after), together), after)
+        return state, jax.lax.psum(metrics, DATA)
+
+    # The mesh's other axis stays out of it: to the step, a device is then alone.
+    return jax.shard_map(
+        apart, mesh=mesh, in_specs=(P(), P(DATA)), out_specs=(P(), P()), axis_names={DATA}, check_vma=False
+    )
+
+
+def meet(met: Float[Array, "V D"], table: Float[Array, "V D"], moved: Float[Array, " V"]) -> Float[Array, "V D"]:
+    """What devices have together made of a table that was `met` and is now each one's `table`.
+
+    `moved` is each row's Σ step · curvature, where the curvature is a bound on the sum over D directions, each of
+    which has a D-th of it.
+    """
+    devices, size = jax.lax.axis_size(DATA), min(PIECE, len(met))
+    distance = jax.lax.pmean(moved, DATA)[:, None] / met.shape[1]
+    share = jnp.where(distance > 1e-6, jnp.expm1(-devices * distance) / (devices * jnp.expm1(-distance)), 1)
+
+    def piece(i: Int[Array, ""], met: Array) -> Array:
+        start = jnp.minimum(i * size, len(met) - size)
+        rows = lambda of: jax.lax.dynamic_slice_in_dim(of, start, size)
+        new = i * size - start <= jnp.arange(size)[:, None]  # the last piece reaches back into the one before
+        change = rows(share) * jax.lax.psum(rows(table) - rows(met), DATA)
+        return jax.lax.dynamic_update_slice_in_dim(met, rows(met) + jnp.where(new, change, 0), start, 0)
+
+    return jax.lax.fori_loop(0, -(-len(met) // size), piece, met)
