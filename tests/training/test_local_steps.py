@@ -65,6 +65,12 @@ def test_to_meet_is_to_go_one_after_the_other(devices: int, piece: int, monkeypa
     assert np.abs(summed - expected)[4:].min() > 0.05
 
 
+def test_a_row_that_one_device_alone_has_moved_is_left_where_it_is() -> None:
+    """However far it has gone; half of the change, the mean, would take it back."""
+    tables = np.array([[[5.0, 1.0]], [[0.0, 0.0]]])
+    np.testing.assert_allclose(after_meeting(np.zeros((1, 2)), tables, np.array([[9.0], [0.0]])), [[5, 1]], rtol=1e-6)
+
+
 def test_what_devices_learn_of_other_words_is_added_up() -> None:
     """Far from a minimum nothing is lost: each moves rows of its own, and one that both move a little goes twice."""
     met = np.zeros((3, 2))

@@ -5,15 +5,17 @@ many steps by itself, on the next blocks of the text, and only then do they put 
 
 The sum of their changes is what they would have come to one after the other, while the steps are short. But where each
 by itself has brought a row near its minimum, n such changes together go n times too far. Along a direction of
-curvature κ, steps of size s leave of the distance to the minimum
+curvature κ, device i with steps of size s leaves of the distance to the minimum
 
-    c = exp(−Σ s κ)
+    c_i = exp(−Σ s κ)
 
-and n devices one after the other would leave cⁿ. So of the sum of n changes, each 1 − c of the distance, counts
+and all of them one after the other would leave Π c_i. Of the sum of their changes, each 1 − c_i of the distance, the
+share that counts is therefore
 
-    share = (1 − cⁿ) / (n (1 − c))
+    share = (1 − Π c_i) / Σ (1 − c_i)
 
-all of it where a row has hardly moved, an n-th, their mean, where each has gone as far as there was to go.
+all of it where a row has hardly moved, or one device alone has moved it; an n-th, which makes it their mean, where each
+has gone as far as there was to go.
 """
 
 from collections.abc import Callable
@@ -86,9 +88,9 @@ def meet(met: Float[Array, "V D"], table: Float[Array, "V D"], moved: Float[Arra
     `moved` is each row's Σ step · curvature, where the curvature is a bound on the sum over D directions, each of
     which has a D-th of it.
     """
-    devices, size = jax.lax.axis_size(DATA), min(PIECE, len(met))
-    distance = jax.lax.pmean(moved, DATA)[:, None] / met.shape[1]
-    share = jnp.where(distance > 1e-6, jnp.expm1(-devices * distance) / (devices * jnp.expm1(-distance)), 1)
+    size, exponent = min(PIECE, len(met)), -moved[:, None] / met.shape[1]
+    gone, of_each = jnp.expm1(jax.lax.psum(exponent, DATA)), jax.lax.psum(jnp.expm1(exponent), DATA)
+    share = jnp.where(of_each < 0, gone / of_each, 1)
 
     def piece(i: Int[Array, ""], met: Array) -> Array:
         start = jnp.minimum(i * size, len(met) - size)
