@@ -8,7 +8,7 @@ a thread a core, and with their own learning rates, on the same words folded int
 one endless line gensim reads 40,000 words and stops. A gensim run that trained fewer than 99 % of
 the words is void. The peers (`pip install -e .[bench]`) that are not installed are left out, and
 `--systems` names those to run; fastText and word2vec.c run with the first seed alone. `w2v_jax` is the
-default, one device; `w2v_jax-cores` one a core, each with 256 local steps. On request:
+default, one device; `w2v_jax-cores` one a core, which meet every 512 blocks. On request:
 `recipe`, as in `experiments.recipe`, with as many epochs as it says; and `gensim-15`, with window 15.
 
 Words/s are of the training itself; the process is all of it, with reading, compiling and saving. The
@@ -42,7 +42,8 @@ from w2v_jax.files import reading, writing
 from . import recipe
 from .quality_against_time import MEASURES, panels_against_time, qualities
 
-LOCAL_STEPS = 256  # of a device a core
+CORES = os.cpu_count() or 1
+APART = w2v.MeshConfig(CORES, local_steps=512 // CORES) if CORES > 1 else None
 
 
 def encoded(text: str, vectors: Path) -> tuple[w2v.Corpus, float]:
@@ -155,7 +156,7 @@ def train_word2vec_c(text: str, vectors: Path, seed: int, epochs: int) -> dict[s
 OURS = ("w2v_jax", "w2v_jax-cores")
 SYSTEMS: dict[str, Callable[..., dict[str, float]]] = {
     "w2v_jax": train_ours,
-    "w2v_jax-cores": functools.partial(train_ours, mesh=w2v.MeshConfig(os.cpu_count(), local_steps=LOCAL_STEPS)),
+    "w2v_jax-cores": functools.partial(train_ours, mesh=APART),
     "gensim": train_gensim, "fastText": train_fasttext, "word2vec.c": train_word2vec_c,
     "recipe": train_recipe,
     "gensim-15": functools.partial(train_gensim, window=15),

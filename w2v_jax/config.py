@@ -102,19 +102,23 @@ class MeshConfig:
     """
 
     devices: int | None = None
-    """Devices that share a block's tiles; by default one, or, where several processes train together, all."""
+    """Devices that train; by default one, or, where several processes train together, all. A CPU is as many as are
+    asked for here, up to its cores, unless JAX has begun, or was told another number (JAX_NUM_CPU_DEVICES)."""
     vocabulary_shards: int = 1
     """Parts that both tables are split into, for a vocabulary that one device cannot hold; they divide the devices."""
     local_steps: int = 1
-    """Steps that each device takes on blocks of its own, with tables of its own, before all meet. At 1 they share each
-    block; at 64 two CPU cores train about one and a half times as fast as one, and learn nearly as much."""
+    """Steps that each device takes by itself, on blocks and tables of its own, until all meet. With 1 all share each
+    block. For the cores of a CPU: some 256, where the text has many times as many blocks."""
 
     def __post_init__(self) -> None:
         if self.devices is not None:
             _check("devices", self.devices, _is_int(self.devices, 1, 2**31), "an integer, at least 1")
-        _check("local_steps", self.local_steps, _is_int(self.local_steps, 1, 2**31), "an integer, at least 1")
         shards = self.vocabulary_shards
         _check("vocabulary_shards", shards, _is_int(shards, 1, 2**31), "an integer, at least 1")
+        _check("local_steps", self.local_steps, _is_int(self.local_steps, 1, 2**16), "an integer from 1 to 65535")
+        if self.local_steps > 1 and ((self.devices or 1) == 1 or self.vocabulary_shards != 1):
+            raise InputError(f"local_steps is {self.local_steps}, which is for several devices, each with whole "
+                             "tables; give --devices 2 or more, and no --vocabulary-shards")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

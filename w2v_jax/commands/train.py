@@ -62,7 +62,7 @@ def train(
     check_ending(out)
     part = _join(together) if together.coordinator or together.cluster else None
     if devices.devices:
-        _check_that_they_are_there(devices)
+        _make_mesh(devices)  # now, that none of what follows begins JAX with fewer
     first = part is None or part.number == 0  # which alone writes, and speaks
     if first:
         check_writable(out)
@@ -132,7 +132,7 @@ def _join(together: ProcessConfig) -> "Part | None":
     return join(together)
 
 
-def _check_that_they_are_there(devices: MeshConfig) -> None:
+def _make_mesh(devices: MeshConfig) -> None:
     from ..training.mesh import make_mesh
 
     make_mesh(devices)

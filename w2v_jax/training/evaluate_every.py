@@ -19,8 +19,8 @@ class EvaluateEvery:
     """A callback of `train` that measures the vectors where training has crossed a multiple of so many steps.
 
     Those places depend on nothing but the steps, so the same seed is measured, and stopped, at the same ones.
-    (A resumed training is also measured at its first report.) Reports come where dispatches end, every 64 blocks, so
-    that fewer steps than those are measured there.
+    (A resumed training is also measured at its first report.) Reports come where dispatches end, every 64 blocks,
+    or where devices that train apart meet, so that fewer steps than those are measured there.
 
     Args:
       steps: blocks, or passes over the counts, from one measurement to the next.

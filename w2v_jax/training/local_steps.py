@@ -15,11 +15,12 @@ share that counts is therefore
     share = (1 − Π c_i) / Σ (1 − c_i)
 
 all of it where a row has hardly moved, or one device alone has moved it; an n-th, which makes it their mean, where each
-has gone as far as there was to go.
+has gone as far as there was to go. What is known of a row's curvature is a bound on its sum over all D directions, and
+it is taken to lie in all of them alike. But no share is so large that a direction which has all of it would come to lie
+further off than before: share ≤ 2 / Σ (1 − c_i), with that direction's c_i.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,28 +40,20 @@ from .step import Metrics, make_gradients
 
 PIECE = 4096  # rows that devices put together at once: tables are long, and memory never used before is slow
 
-
-class Apart(NamedTuple):
-    """The optimizer's state, of devices that train apart."""
-
-    steps: optax.ScaleByScheduleState
-    met: Params
-    """The tables as all had them when they last met."""
-
-
-def remembering(optimizer: RowSparse) -> RowSparse:
-    """`bounded_sgd`, with a state for `make_local_steps`."""
-    copy = lambda params: Params(*map(jnp.copy, params))
-    return optimizer._replace(init=lambda params: Apart(optimizer.init(params), copy(params)))
+Apart = tuple[TrainState, Params]
+"""A train state, and the tables again, in buffers of their own: as all had them when they last met."""
 
 
 def make_local_steps(
     config: TrainConfig, vocabulary: Vocabulary, optimizer: RowSparse, mesh: Mesh
-) -> Callable[[TrainState, Block], tuple[TrainState, Metrics]]:
-    """(state, blocks [n·M, ...]) → (state, metrics [M]): each of n devices takes M of the blocks, then all meet."""
+) -> Callable[[Apart, Block], tuple[Apart, Metrics]]:
+    """((state, tables), blocks [n·M, ...]) → (the same, metrics [M]): each of n devices takes M blocks, then all meet.
+
+    The optimizer is `bounded_sgd`, perhaps of frozen rows: its only state is the step, and it says how far rows went.
+    """
     gradients = make_gradients(config, vocabulary)
 
-    def apart(state: TrainState, blocks: Block) -> tuple[TrainState, Metrics]:
+    def apart(at_meeting: Apart, blocks: Block) -> tuple[Apart, Metrics]:
         def step(tables: tuple[Params, Params], at: tuple[Array, Block]) -> tuple[tuple[Params, Params], Metrics]:
             (params, moved), (number, block) = tables, at
             metrics, rows = gradients(params, block, number)
@@ -68,13 +61,14 @@ def make_local_steps(
             add = lambda sums, rows: sums.at[rows.ids].add(rows.curvature, mode="drop")
             return (apply_rows(params, updates), Params(*map(add, moved, updates))), metrics
 
-        steps, device, devices = len(blocks.tokens), jax.lax.axis_index(DATA), jax.lax.axis_size(DATA)
-        numbers = state.step + device * steps + jnp.arange(steps)
-        unmoved = Params(*(jnp.zeros(len(table), table.dtype) for table in state.params))
+        (state, met), steps = at_meeting, len(blocks.tokens)
+        first = state.step + jax.lax.axis_index(DATA) * steps
+        numbers = first + jnp.arange(steps, dtype=first.dtype)
+        unmoved = Params(*(jnp.zeros(len(table), table.dtype) for table in met))
         (params, moved), metrics = jax.lax.scan(step, (state.params, unmoved), (numbers, blocks))
-        together, after = Params(*map(meet, state.opt_state.met, params, moved)), state.step + devices * steps
-        state = TrainState(together, Apart(optax.ScaleByScheduleState(after), together), after)
-        return state, jax.lax.psum(metrics, DATA)
+        together, after = Params(*map(meet, met, params, moved)), state.step + jax.lax.axis_size(DATA) * steps
+        state = TrainState(together, optax.ScaleByScheduleState(after), after)
+        return (state, together), jax.lax.psum(metrics, DATA)
 
     # The mesh's other axis stays out of it: to the step, a device is then alone.
     return jax.shard_map(
@@ -85,17 +79,19 @@ def make_local_steps(
 def meet(met: Float[Array, "V D"], table: Float[Array, "V D"], moved: Float[Array, " V"]) -> Float[Array, "V D"]:
     """What devices have together made of a table that was `met` and is now each one's `table`.
 
-    `moved` is each row's Σ step · curvature, where the curvature is a bound on the sum over D directions, each of
-    which has a D-th of it.
+    `moved` is each row's Σ step · curvature, summed over directions.
     """
-    size, exponent = min(PIECE, len(met)), -moved[:, None] / met.shape[1]
-    gone, of_each = jnp.expm1(jax.lax.psum(exponent, DATA)), jax.lax.psum(jnp.expm1(exponent), DATA)
-    share = jnp.where(of_each < 0, gone / of_each, 1)
+    size, moved = min(PIECE, len(met)), moved[:, None]
+    all_gone = lambda moved: -jnp.expm1(-jax.lax.psum(moved, DATA))
+    sum_gone = lambda moved: jax.lax.psum(-jnp.expm1(-moved), DATA)
+    in_each = moved / met.shape[1]
+    share = jnp.minimum(all_gone(in_each) / sum_gone(in_each), 2 / sum_gone(moved))
+    share = jnp.where(sum_gone(in_each) > 0, share, 1)
 
     def piece(i: Int[Array, ""], met: Array) -> Array:
         start = jnp.minimum(i * size, len(met) - size)
         rows = lambda of: jax.lax.dynamic_slice_in_dim(of, start, size)
-        new = i * size - start <= jnp.arange(size)[:, None]  # the last piece reaches back into the one before
+        new = i * size - start <= jnp.arange(size, dtype=i.dtype)[:, None]  # the last reaches back into the one before
         change = rows(share) * jax.lax.psum(rows(table) - rows(met), DATA)
         return jax.lax.dynamic_update_slice_in_dim(met, rows(met) + jnp.where(new, change, 0), start, 0)
 

@@ -24,8 +24,8 @@ from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
 from .freezing import Frozen, freeze
-from .local_steps import make_local_steps, remembering
-from .mesh import VOCABULARY, blocks_on, make_mesh, over_devices, put, tiles_on
+from .local_steps import make_local_steps
+from .mesh import blocks_on, make_mesh, over_devices, put, tiles_on
 from .processes import everyones_number, or_a_line
 from .reports import Callback, Reports, Tally
 from .rows import RowSparse
@@ -56,9 +56,9 @@ def train(
 
     Args:
       optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
-        from `config.lr` to a ten-thousandth of it; for softmax-counts, `shared_newton`.
+        from `config.lr` to a ten-thousandth of it; for softmax-counts, `shared_newton`. None with local steps.
       callbacks: each is called about twice a second, and where an epoch ends, or a pass over the counts; one
-        that returns True ends the training.
+        that returns True ends the training. With local steps they wait for the devices to meet, as checkpoints do.
       counts: how co-occurrences are counted, for the objectives that learn from counts.
       mesh: which devices train; where `jax.distributed.initialize` was called, all processes do, each on a corpus
         of its own, encoded with the vocabulary of all. Callbacks are then given tables that are split as the mesh
@@ -84,35 +84,42 @@ def train(
     config = config or TrainConfig()
     vocabulary = corpus.vocabulary
     mesh = mesh or MeshConfig()
-    devices = make_mesh(mesh)
+    devices = make_mesh(mesh)  # first of all: once JAX has begun, there are as many as there are
+    apart = devices if mesh.local_steps > 1 else None
     _check_that_there_is_text(corpus, config)
-    _check_that_options_fit(config, checkpoints, counts, params, frozen, devices, mesh.local_steps, optimizer)
+    _check_that_options_fit(config, checkpoints, counts, params, frozen, devices)
+    if devices and (config.held_out or not apart):
+        _check_that_blocks_can_be_shared(config, devices)
+    if apart:
+        _check_that_local_steps_fit(corpus, config, mesh.local_steps * apart.size, optimizer)
     if config.objective in COUNTED:
         return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
     optimizer = optimizer or default_optimizer(corpus, config)
     if frozen is not None:
         _check_that_masks_fit(frozen, len(vocabulary))
         optimizer = freeze(optimizer, frozen)
-    apart = devices if mesh.local_steps > 1 else None
-    state = init_state(config, vocabulary, remembering(optimizer) if apart else optimizer, params, devices)
+    state = init_state(config, vocabulary, optimizer, params, devices)
     words_an_epoch = sum(everyones_number(len(corpus.ids)))
 
     with contextlib.ExitStack() as stack:
         saved, step, words = None, 0, 0
         if checkpoints and checkpoints.checkpoint_dir:
             about = identity(corpus, config, state, params, frozen)
-            about |= {"local_steps": mesh.local_steps, "devices": apart.size} if apart else {}
+            about |= {"local_steps": mesh.local_steps, "devices": apart.size} if apart else {"local_steps": None}
             saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
             state, step, words = saved.restore(state)
         began = time.perf_counter()
+        blocks, split, carry = DISPATCH, tiles_on, state
         if apart:
-            blocks, split = mesh.local_steps * apart.size, blocks_on
+            blocks, split, carry = (
+                mesh.local_steps * apart.size,
+                blocks_on,
+                (state, Params(*map(jnp.copy, state.params))),
+            )
             scan = make_local_steps(config, vocabulary, optimizer, apart)
         else:
-            blocks, split = DISPATCH, tiles_on
-            train_step = make_train_step(config, vocabulary, optimizer, devices)
-            scan = functools.partial(jax.lax.scan, train_step)
-        run = _compile(scan, state, blocks, config, split(devices) if devices else None)
+            scan = functools.partial(jax.lax.scan, make_train_step(config, vocabulary, optimizer, devices))
+        run = _compile(scan, carry, blocks, config, split(devices) if devices else None)
         compile_seconds = time.perf_counter() - began
         total = config.epochs * words_an_epoch
         silent = None if jax.process_index() == 0 else True
@@ -124,7 +131,8 @@ def train(
         )  # fmt: skip
         stack.enter_context(or_a_line())  # as train has: here for the checkpoints to hear of it, too
         for some in stream(corpus, _of_this_process(config), blocks=blocks, start=step, everyones=everyones_number):
-            state, metrics = run(state, put(some.blocks, devices, split))
+            carry, metrics = run(carry, put(some.blocks, devices, split))
+            state = carry[0] if apart else carry
             step, words = step + some.filled, some.words
             if saved:
                 saved.save_if_due(state, step, words)
@@ -197,20 +205,9 @@ def _check_that_options_fit(
     params: Params | None,
     frozen: Frozen | None,
     mesh: Mesh | None,
-    local_steps: int,
-    optimizer: optax.GradientTransformation | None,
 ) -> None:
     if mesh and config.objective not in ("negative-sampling", "softmax"):
         raise InputError(f"{config.objective} trains on one device; over {mesh.size}, negative-sampling and softmax do")
-    if local_steps > 1:
-        if mesh is None or mesh.shape[VOCABULARY] > 1 or jax.process_count() > 1:
-            raise InputError(f"local_steps is {local_steps}, which is for several devices of one process, each with "
-                             "whole tables; give --devices 2 or more, and no --vocabulary-shards")  # fmt: skip
-        if optimizer is not None:
-            raise InputError("local_steps puts together what the default optimizer has done; give no other")
-    if mesh and config.block % (TILE * mesh.size) and (config.held_out or local_steps == 1):
-        raise InputError(f"a block of {config.block} tokens cannot be shared out over {mesh.size} devices; "
-                         f"give a multiple of {TILE * mesh.size} (--block)")  # fmt: skip
     if config.objective not in COUNTED:
         if counts not in (None, CountsConfig()):
             raise InputError(f"{config.objective} reads the text itself; the options of counts "
@@ -224,7 +221,27 @@ def _check_that_options_fit(
                          "it takes no earlier vectors and freezes none")  # fmt: skip
 
 
-def _compile(scan: Any, state: TrainState, blocks: int, config: TrainConfig, split: NamedSharding | None) -> Any:
+def _check_that_blocks_can_be_shared(config: TrainConfig, devices: Mesh) -> None:
+    if config.block % (TILE * devices.size):
+        held_out = " of held-out text" if config.held_out else ""
+        raise InputError(f"a block of {config.block} tokens{held_out} cannot be shared out over {devices.size} "
+                         f"devices; give a multiple of {TILE * devices.size} (--block)")  # fmt: skip
+
+
+def _check_that_local_steps_fit(
+    corpus: Corpus, config: TrainConfig, blocks: int, optimizer: optax.GradientTransformation | None
+) -> None:
+    """That devices meet at all, after so many blocks."""
+    if optimizer is not None:
+        raise InputError("local_steps puts together what the default optimizer has done; give no other")
+    if jax.process_count() > 1:
+        raise InputError("local_steps are for the devices of one process; processes train on each block together")
+    if blocks > (there_are := expected_steps(corpus, config)):
+        raise InputError(f"the devices would meet after {blocks:,} blocks of {config.block} tokens, and the text has "
+                         f"{there_are:,} in all epochs; give fewer --local-steps, for tens of meetings")  # fmt: skip
+
+
+def _compile(scan: Any, state: Any, blocks: int, config: TrainConfig, split: NamedSharding | None) -> Any:
     """(state, blocks [M, ...]) → (state, metrics [M]), compiled before the clock starts."""
     shape = (blocks, config.block // TILE, TILE + 2 * config.window)
     tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)

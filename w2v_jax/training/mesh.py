@@ -9,7 +9,8 @@
 A step is written for one device, and `shard_map` runs it on each. Where it needs what others have, it
 calls a function of this page; without a mesh each of them gives back what it got. Between words and
 devices only rows travel, never a table: the rows that a device's tiles ask for come from whoever holds
-them, and the gradients of all tiles go to everyone, who adds up those of its own rows.
+them, and the gradients of all tiles go to everyone, who adds up those of its own rows. (Devices that take
+`local_steps` send nothing of this: `local_steps.py` has what they do.)
 """
 
 import contextlib
@@ -41,14 +42,14 @@ def make_mesh(config: MeshConfig) -> Mesh | None:
     Raises:
       InputError: there are not so many devices, or they do not make whole rows.
     """
-    if config.devices and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # JAX has begun
-            jax.config.update("jax_num_cpu_devices", config.devices)  # a CPU is one, unless JAX is told otherwise
+    _ask_for_cores(config.devices or 1)
     found, shards = jax.devices(), config.vocabulary_shards
     together = jax.process_count() > 1
     count = config.devices or (len(found) if together or shards > 1 else 1)
     if count > len(found) or (together and count < len(found)):
         of_all = ", and processes that train together use all of theirs" if together else ""
+        if found[0].platform == "cpu" and not together:
+            of_all = "; a CPU has as many as JAX_NUM_CPU_DEVICES says before JAX begins"
         raise InputError(f"{count} devices were asked for; there are {len(found)}{of_all}")
     if count % shards:
         raise InputError(f"{count} devices cannot be shared out over {shards} parts of the vocabulary; "
@@ -56,6 +57,14 @@ def make_mesh(config: MeshConfig) -> Mesh | None:
     if count == 1:
         return None
     return jax.make_mesh((count // shards, shards), BOTH, devices=found[:count], axis_types=(AxisType.Auto,) * 2)
+
+
+def _ask_for_cores(devices: int) -> None:
+    """A CPU is one device to JAX, unless it is told before it begins; what a person has told it stays."""
+    told = jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if 1 < devices <= (os.cpu_count() or 1) and not told and not jax.distributed.is_initialized():
+        with contextlib.suppress(RuntimeError):  # it has begun
+            jax.config.update("jax_num_cpu_devices", devices)
 
 
 def over_devices(step: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
