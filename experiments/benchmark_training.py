@@ -7,8 +7,8 @@ TEXT is a text file, plain or compressed. FOLDER holds `analogy/questions-words.
 a thread a core, and with their own learning rates, on the same words folded into lines of 1,000: on
 one endless line gensim reads 40,000 words and stops. A gensim run that trained fewer than 99 % of
 the words is void. The peers (`pip install -e .[bench]`) that are not installed are left out, and
-`--systems` names those to run; fastText and word2vec.c run with the first seed alone. `w2v_jax` is the
-default, one device; `w2v_jax-cores` one a core, which meet every 512 blocks. On request:
+`--systems` names those to run; where it does not, fastText and word2vec.c run with the first seed
+alone. `w2v_jax` is the default, one device; `w2v_jax-cores` one a core, which meet every 512 blocks. On request:
 `recipe`, as in `experiments.recipe`, with as many epochs as it says; and `gensim-15`, with window 15.
 
 Words/s are of the training itself; the process is all of it, with reading, compiling and saving. The
@@ -258,7 +258,7 @@ def main() -> None:
     parser.add_argument("--eval", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=installed())
+    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS))
     parser.add_argument("--out", type=Path, default=Path("out"))
     for internal in ("--train", "--vectors", "--seed"):
         parser.add_argument(internal, help=argparse.SUPPRESS)
@@ -273,9 +273,10 @@ def main() -> None:
     print(f"{'':16} {'words/s':>9} {'process':>9} {'memory':>9}   text read analogies   WordSim    SimLex       MEN")
     rows: list[dict[str, Any]] = []
     with open(arguments.out / "training.jsonl", "w", encoding="utf-8") as log:
-        seeds = range(1, arguments.seeds + 1)
-        runs = [(seed, system) for seed in seeds for system in arguments.systems if system not in ONCE]
-        for seed, system in runs + [(1, system) for system in ONCE if system in arguments.systems]:
+        once = () if arguments.systems else ONCE
+        systems, seeds = arguments.systems or installed(), range(1, arguments.seeds + 1)
+        runs = [(seed, system) for seed in seeds for system in systems if system not in once]
+        for seed, system in runs + [(1, system) for system in once if system in systems]:
             vectors = arguments.out / f"{system}-{seed}.bin"
             row = measure(system, str(folded), vectors, seed, arguments.epochs)
             row |= qualities(vectors, arguments.eval) if arguments.eval else {}
