@@ -131,15 +131,16 @@ def test_what_is_compiled_holds_no_other_table(corpus: Corpus) -> None:
     rng = np.random.default_rng(0)
     many = [f"w{i}" for i in range(40_000)]
     large = Corpus.from_sentences([list(rng.permutation(many))] * 5)
-    optimizer, mesh = default_optimizer(large, CONFIG), make_mesh(MeshConfig(2))
+    config = dataclasses.replace(CONFIG, dim=64)
+    optimizer, mesh = default_optimizer(large, config), make_mesh(MeshConfig(2))
     assert mesh is not None
-    state = at_meeting(init_state(CONFIG, large.vocabulary, optimizer, mesh=mesh))
-    blocks = put(next(stream(large, CONFIG, blocks=4)).blocks, mesh, blocks_on)
-    run = jax.jit(make_local_steps(CONFIG, large.vocabulary, optimizer, mesh), donate_argnums=0)
+    state = at_meeting(init_state(config, large.vocabulary, optimizer, mesh=mesh))
+    blocks = put(next(stream(large, config, blocks=4)).blocks, mesh, blocks_on)
+    run = jax.jit(make_local_steps(config, large.vocabulary, optimizer, mesh), donate_argnums=0)
     memory: Any = run.lower(state, blocks).compile().memory_analysis()
-    table = 40_000 * CONFIG.dim * 4
+    table = 40_000 * config.dim * 4
     assert memory.alias_size_in_bytes == pytest.approx(4 * table, rel=0.01)
-    assert memory.temp_size_in_bytes < 0.5 * table + 1e6
+    assert memory.temp_size_in_bytes < 0.5 * table
 
 
 def test_training_apart_learns_what_training_together_does(corpus: Corpus) -> None:

@@ -109,16 +109,13 @@ def train(
             saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
             state, step, words = saved.restore(state)
         began = time.perf_counter()
-        blocks, split, carry = DISPATCH, tiles_on, state
+        make: Any = _make_steps
+        carry: Any = state
+        blocks, split = DISPATCH, tiles_on
         if apart:
-            blocks, split, carry = (
-                mesh.local_steps * apart.size,
-                blocks_on,
-                (state, Params(*map(jnp.copy, state.params))),
-            )
-            scan = make_local_steps(config, vocabulary, optimizer, apart)
-        else:
-            scan = functools.partial(jax.lax.scan, make_train_step(config, vocabulary, optimizer, devices))
+            blocks, split, make = mesh.local_steps * apart.size, blocks_on, make_local_steps
+            carry = state, Params(*map(jnp.copy, state.params))
+        scan = make(config, vocabulary, optimizer, devices)
         run = _compile(scan, carry, blocks, config, split(devices) if devices else None)
         compile_seconds = time.perf_counter() - began
         total = config.epochs * words_an_epoch
@@ -239,6 +236,11 @@ def _check_that_local_steps_fit(
     if blocks > (there_are := expected_steps(corpus, config)):
         raise InputError(f"the devices would meet after {blocks:,} blocks of {config.block} tokens, and the text has "
                          f"{there_are:,} in all epochs; give fewer --local-steps, for tens of meetings")  # fmt: skip
+
+
+def _make_steps(*choices: Any) -> Any:
+    """The train step over many blocks: (state, blocks [M, ...]) → (state, metrics [M])."""
+    return functools.partial(jax.lax.scan, make_train_step(*choices))
 
 
 def _compile(scan: Any, state: Any, blocks: int, config: TrainConfig, split: NamedSharding | None) -> Any:

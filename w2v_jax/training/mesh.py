@@ -61,7 +61,7 @@ def make_mesh(config: MeshConfig) -> Mesh | None:
 
 def _ask_for_cores(devices: int) -> None:
     """A CPU is one device to JAX, unless it is told before it begins; what a person has told it stays."""
-    told = jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    told = jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")  # type: ignore[attr-defined]
     if 1 < devices <= (os.cpu_count() or 1) and not told and not jax.distributed.is_initialized():
         with contextlib.suppress(RuntimeError):  # it has begun
             jax.config.update("jax_num_cpu_devices", devices)
