@@ -8,7 +8,7 @@ a thread a core, and with their own learning rates, on the same words folded int
 one endless line gensim reads 40,000 words and stops. A gensim run that trained fewer than 99 % of
 the words is void. The peers (`pip install -e .[bench]`) that are not installed are left out, and
 `--systems` names those to run; where it does not, fastText and word2vec.c run with the first seed
-alone. `w2v_jax` is the default, one device; `w2v_jax-cores` one a core, which meet every 512 blocks. On request:
+alone. `w2v_jax` is the default, one device; `w2v_jax-cores` two, which meet every 512 blocks. On request:
 `recipe`, as in `experiments.recipe`, with as many epochs as it says; and `gensim-15`, with window 15.
 
 Words/s are of the training itself; the process is all of it, with reading, compiling and saving. The
@@ -42,8 +42,7 @@ from w2v_jax.files import reading, writing
 from . import recipe
 from .quality_against_time import MEASURES, panels_against_time, qualities
 
-CORES = os.cpu_count() or 1
-APART = w2v.MeshConfig(CORES, local_steps=512 // CORES) if CORES > 1 else None
+APART = w2v.MeshConfig(2, local_steps=256)
 
 
 def encoded(text: str, vectors: Path) -> tuple[w2v.Corpus, float]:
@@ -57,7 +56,7 @@ def encoded(text: str, vectors: Path) -> tuple[w2v.Corpus, float]:
 def train_ours(
     text: str, vectors: Path, seed: int, epochs: int, mesh: w2v.MeshConfig | None = None
 ) -> dict[str, float]:
-    """Encode, train, save, with the defaults; or on a device a core."""
+    """Encode, train, save, with the defaults; or on these devices."""
     corpus, read = encoded(text, vectors)
     reports: list[w2v.Report] = []
     config = w2v.TrainConfig(epochs=epochs, seed=seed)

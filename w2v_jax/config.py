@@ -108,7 +108,7 @@ class MeshConfig:
     """Parts that both tables are split into, for a vocabulary that one device cannot hold; they divide the devices."""
     local_steps: int = 1
     """Steps that each device takes by itself, on blocks and tables of its own, until all meet. With 1 all share each
-    block. For the cores of a CPU: some 256, where the text has many times as many blocks."""
+    block. For two cores of a CPU some 256, where the text has many times as many blocks; for more devices, fewer."""
 
     def __post_init__(self) -> None:
         if self.devices is not None:

@@ -16,8 +16,9 @@ share that counts is therefore
 
 all of it where a row has hardly moved, or one device alone has moved it; an n-th, which makes it their mean, where each
 has gone as far as there was to go. What is known of a row's curvature is a bound on its sum over all D directions, and
-it is taken to lie in all of them alike. But no share is so large that a direction which has all of it would come to lie
-further off than before: share ≤ 2 / Σ (1 − c_i), with that direction's c_i.
+it is taken to lie in all of them alike. But no share is so large that a direction which has all of it would go further
+beyond its minimum than by 1/(n − 1) of the distance: share ≤ n / (n − 1) / Σ (1 − c_i), with that direction's c_i.
+(This never binds two. Four and eight devices diverge without it.)
 """
 
 from collections.abc import Callable
@@ -85,7 +86,8 @@ def meet(met: Float[Array, "V D"], table: Float[Array, "V D"], moved: Float[Arra
     all_gone = lambda moved: -jnp.expm1(-jax.lax.psum(moved, DATA))
     sum_gone = lambda moved: jax.lax.psum(-jnp.expm1(-moved), DATA)
     in_each = moved / met.shape[1]
-    share = jnp.minimum(all_gone(in_each) / sum_gone(in_each), 2 / sum_gone(moved))
+    beyond = jax.lax.axis_size(DATA) / max(1, jax.lax.axis_size(DATA) - 1)
+    share = jnp.minimum(all_gone(in_each) / sum_gone(in_each), beyond / sum_gone(moved))
     share = jnp.where(sum_gone(in_each) > 0, share, 1)
 
     def piece(i: Int[Array, ""], met: Array) -> Array:
