@@ -49,14 +49,16 @@ def after_meeting(met: np.ndarray, tables: np.ndarray, moved: np.ndarray) -> np.
     return np.asarray(jax.jit(of_each)(*map(jnp.float32, (met, tables, moved))))
 
 
-@pytest.mark.parametrize("devices", [2, 5])
+@pytest.mark.parametrize(("devices", "dim"), [(2, 4), (5, 1)])
 @pytest.mark.parametrize("piece", [2, 3, 100])
-def test_to_meet_is_to_go_one_after_the_other(devices: int, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_to_meet_is_to_go_one_after_the_other(
+    devices: int, dim: int, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rows of seven words, each on a quadratic of its own, of equal curvature in all D directions: gradient descent for
     so many small steps on every device, or for n times as many on one."""
     monkeypatch.setattr(local_steps, "PIECE", piece)
     rng = np.random.default_rng(0)
-    dim, steps, size = 4, 1_000, 1e-3
+    steps, size = 1_000, 1e-3
     met = rng.normal(size=(7, dim))
     minimum = met + rng.uniform(1, 2, size=(7, dim))
     curvature = np.array([0, 1e-4, 0.1, 1, 2, 5, 40.0])  # the last comes to rest at once
@@ -65,11 +67,7 @@ def test_to_meet_is_to_go_one_after_the_other(devices: int, piece: int, monkeypa
     expected = minimum + left**devices * (met - minimum)
     moved = np.stack([dim * size * curvature * steps] * devices)  # a bound on the sum over D directions
     got = after_meeting(met, np.stack([alone] * devices), moved)
-    if devices == 2:
-        np.testing.assert_allclose(got, expected, rtol=0, atol=5e-3)
-    else:  # held back, where the curvature might lie in one direction: nearer than each alone has come, never beyond
-        distance, nearest, own = (np.abs(found - minimum) for found in (got, expected, alone))
-        assert ((nearest - 5e-3 <= distance) & (distance <= own + 1e-6)).all()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=5e-3)
     summed = met + devices * (alone - met)  # what plain addition would have made of it
     assert np.abs(summed - expected)[4:].min() > 0.05
 

@@ -19,6 +19,7 @@ from ..config import TILE, CheckpointConfig, CountsConfig, MeshConfig, TrainConf
 from ..errors import InputError
 from ..params import Params
 from ..text.corpus import Corpus
+from ..text.vocabulary import Vocabulary
 from ..vectors.keyed_vectors import KeyedVectors
 from ..windows import Block
 from .checkpoints import Checkpoints, identity
@@ -109,14 +110,7 @@ def train(
             saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
             state, step, words = saved.restore(state)
         began = time.perf_counter()
-        make: Any = _make_steps
-        carry: Any = state
-        blocks, split = DISPATCH, tiles_on
-        if apart:
-            blocks, split, make = mesh.local_steps * apart.size, blocks_on, make_local_steps
-            carry = state, Params(*map(jnp.copy, state.params))
-        scan = make(config, vocabulary, optimizer, devices)
-        run = _compile(scan, carry, blocks, config, split(devices) if devices else None)
+        run, carry, blocks, split = _dispatch(config, vocabulary, optimizer, mesh.local_steps, devices, state)
         compile_seconds = time.perf_counter() - began
         total = config.epochs * words_an_epoch
         silent = None if jax.process_index() == 0 else True
@@ -238,13 +232,23 @@ def _check_that_local_steps_fit(
                          f"{there_are:,} in all epochs; give fewer --local-steps, for tens of meetings")  # fmt: skip
 
 
-def _make_steps(*choices: Any) -> Any:
-    """The train step over many blocks: (state, blocks [M, ...]) → (state, metrics [M])."""
-    return functools.partial(jax.lax.scan, make_train_step(*choices))
+def _dispatch(
+    config: TrainConfig, vocabulary: Vocabulary, optimizer: optax.GradientTransformation, local_steps: int,
+    devices: Mesh | None, state: TrainState,
+) -> tuple[Any, Any, int, Callable[[Mesh], NamedSharding]]:  # fmt: skip
+    """What trains on many blocks in one call, (carry, blocks) → (carry, metrics), compiled before the clock starts.
 
-
-def _compile(scan: Any, state: Any, blocks: int, config: TrainConfig, split: NamedSharding | None) -> Any:
-    """(state, blocks [M, ...]) → (state, metrics [M]), compiled before the clock starts."""
+    With it the first carry, which is the state, or for devices that train apart the state and the tables again; how
+    many blocks a call takes; and how they are split over devices.
+    """
+    scan: Any
+    carry: Any = state
+    if devices and local_steps > 1:
+        scan = make_local_steps(config, vocabulary, optimizer, devices)
+        carry, blocks, split = (state, Params(*map(jnp.copy, state.params))), local_steps * devices.size, blocks_on
+    else:
+        scan = functools.partial(jax.lax.scan, make_train_step(config, vocabulary, optimizer, devices))
+        blocks, split = DISPATCH, tiles_on
     shape = (blocks, config.block // TILE, TILE + 2 * config.window)
-    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split)
-    return jax.jit(scan, donate_argnums=0).lower(state, Block(tokens, tokens)).compile()
+    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split(devices) if devices else None)
+    return jax.jit(scan, donate_argnums=0).lower(carry, Block(tokens, tokens)).compile(), carry, blocks, split
