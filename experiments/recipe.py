@@ -18,6 +18,7 @@ Time: 6 minutes for 17 million words on 2 cores of an AMD EPYC. Expected: experi
 import dataclasses
 from pathlib import Path
 
+import jax
 import numpy as np
 
 import w2v_jax as w2v
@@ -31,7 +32,8 @@ def fit(corpus: "w2v.Corpus", seed: int) -> "w2v.KeyedVectors":
     """Both halves, 500 numbers a word."""
     from w2v_jax.training.ppmi_svd import ppmi, randomized_svd  # as tyro, below
 
-    trained = w2v.train(corpus, dataclasses.replace(CONFIG, seed=seed))
+    fresh = w2v.init_params(jax.random.key(seed), len(corpus.vocabulary), CONFIG.dim)
+    trained = w2v.train(corpus, dataclasses.replace(CONFIG, seed=seed), params=fresh)  # given, and so not evened
     assert trained.params is not None
     center, outside = (np.asarray(table) for table in trained.params)
     together = center + OUTSIDE * outside

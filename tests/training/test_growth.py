@@ -15,6 +15,7 @@ from w2v_jax.errors import InputError
 from w2v_jax.params import Params, init_params
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.vocabulary import Vocabulary
+from w2v_jax.training.evaluate_every import EvaluateEvery
 from w2v_jax.training.growth import grow, grow_state
 from w2v_jax.training.loop import train
 from w2v_jax.training.rows import row_sparse
@@ -22,6 +23,7 @@ from w2v_jax.training.sgd import bounded_sgd
 from w2v_jax.training.state import TrainState, init_state
 from w2v_jax.training.step import make_train_step
 from w2v_jax.training.stream import stream
+from w2v_jax.vectors.balanced import evened
 
 CONFIG = TrainConfig(dim=8, window=3, epochs=2, sample=0.0, block=64, noise=16)
 KEY = jax.random.key(7)
@@ -130,10 +132,21 @@ def test_state_that_is_no_rows_is_refused(corpus: Corpus) -> None:
 def test_from_given_tables_training_is_that_of_a_state_with_them(corpus: Corpus) -> None:
     params = init_params(jax.random.key(CONFIG.seed), len(corpus.vocabulary), CONFIG.dim)
     from_given, as_always = train(corpus, CONFIG, params=params), train(corpus, CONFIG)
-    np.testing.assert_array_equal(from_given.params, as_always.params)
+    assert from_given.params is not None
+    np.testing.assert_array_equal(evened(from_given.params), as_always.params)
     assert not params.center.is_deleted()  # the caller's, whatever the loop donates
     elsewhere = train(corpus, CONFIG, params=Params(params.center + 1, params.outside))
     assert (elsewhere.vectors != as_always.vectors).any()
+
+
+def test_vectors_measured_on_the_way_are_as_those_in_the_end(corpus: Corpus) -> None:
+    params = init_params(jax.random.key(CONFIG.seed), len(corpus.vocabulary), CONFIG.dim)
+    for given, objective in ((None, CONFIG.objective), (params, None)):
+        rising = itertools.count()  # the last is the best
+        measured = EvaluateEvery(1, lambda _, rising=rising: next(rising), corpus.vocabulary, objective)
+        vectors = train(corpus, CONFIG, params=given, callbacks=[measured])
+        assert measured.best is not None
+        np.testing.assert_array_equal(measured.best.params, vectors.params)
 
 
 @pytest.mark.parametrize("shape", [(14, 9), (15, 8), (14,)])

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from w2v_jax.params import Params
-from w2v_jax.vectors.balanced import as_vectors, balanced
+from w2v_jax.vectors.balanced import as_vectors, balanced, evened
 
 
 def test_balanced_tables_have_one_covariance_and_the_same_scores() -> None:
@@ -28,3 +28,21 @@ def test_vectors_are_center_and_some_outside_about_their_means() -> None:
     params = Params(jnp.array([[1.0, 0.0], [3.0, 0.0]]), jnp.array([[0.0, 10.0], [0.0, 40.0]]))
     # Words weigh the roots of their counts, 2 to 1: the means are 5/3 and 20.
     np.testing.assert_allclose(as_vectors(params, np.array([4, 1])), [[-2 / 3, -3], [4 / 3, 6]], rtol=1e-6)
+
+
+def test_evened_tables_have_the_same_scores_and_extents_nearer_to_each_other() -> None:
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(5, 5)) * [9, 3, 1, 0.3, 0.1]
+    center, outside = rng.normal(size=(40, 5)) @ mixing.T, rng.normal(size=(40, 5))
+    found = evened(Params(*(jnp.asarray(table, jnp.float32) for table in (center, outside))))
+    np.testing.assert_allclose(found.center @ found.outside.T, center @ outside.T, rtol=1e-4, atol=1e-4)
+    before, after = (np.linalg.svd(table, compute_uv=False) for table in (center, np.asarray(found.center, np.float64)))
+    np.testing.assert_allclose(after / after[0], (before / before[0]) ** 0.8, rtol=1e-4)
+    assert found.center.dtype == found.outside.dtype == jnp.float32
+
+
+def test_evened_tables_are_numbers_where_a_direction_or_all_are_empty() -> None:
+    center = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
+    for params in (Params(center, center), Params(0 * center, 0 * center), Params(center, center[:, ::-1])):
+        found = evened(params)
+        np.testing.assert_allclose(found.center @ found.outside.T, params.center @ params.outside.T, atol=1e-6)

@@ -25,7 +25,7 @@ class EvaluateEvery:
     Args:
       steps: blocks, or passes over the counts, from one measurement to the next.
       measure: vectors → a number, the larger the better; one that is not a number is never the best.
-      vocabulary, objective: those of the training.
+      vocabulary, objective: those of the training; the objective is None where it went on from tables it was given.
       patience: stop after so many measurements in a row that were not above the best; None never stops.
 
     Raises:
@@ -43,7 +43,7 @@ class EvaluateEvery:
 
     def __init__(
         self, steps: int, measure: Callable[[KeyedVectors], float], vocabulary: Vocabulary,
-        objective: Objective = "negative-sampling", *, patience: int | None = None,
+        objective: Objective | None = "negative-sampling", *, patience: int | None = None,
     ) -> None:  # fmt: skip
         for name, value in (("steps", steps), ("patience", patience)):
             if value is not None and value < 1:

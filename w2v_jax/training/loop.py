@@ -55,6 +55,8 @@ def train(
 ) -> KeyedVectors:
     """Train word vectors on a corpus; the trained tables are the result's `.params`.
 
+    From fresh tables they are `evened` in the end: the same scores, from center vectors whose cosines say more.
+
     Args:
       optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
         from `config.lr` to a ten-thousandth of it; for softmax-counts, `shared_newton`. None with local steps.
@@ -67,7 +69,7 @@ def train(
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
         and ends with the bits of one that never was; a stop then waits for a last checkpoint.
       params: where training starts from, such as `grow` makes of earlier ones, instead of fresh tables; where
-        there is a checkpoint to resume from, that.
+        there is a checkpoint to resume from, that. They are not evened, so that old and new vectors are alike.
       frozen: rows of `params` that stay as they are.
 
     Raises:
@@ -136,7 +138,7 @@ def train(
             )
         if saved:
             saved.save(state, step, words)
-    return vectors_of(state.params, vocabulary, config.objective)
+    return vectors_of(state.params, vocabulary, config.objective if params is None else None)
 
 
 def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
