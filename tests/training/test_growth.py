@@ -139,14 +139,14 @@ def test_from_given_tables_training_is_that_of_a_state_with_them(corpus: Corpus)
     assert (elsewhere.vectors != as_always.vectors).any()
 
 
-def test_vectors_measured_on_the_way_are_as_those_in_the_end(corpus: Corpus) -> None:
-    params = init_params(jax.random.key(CONFIG.seed), len(corpus.vocabulary), CONFIG.dim)
-    for given, objective in ((None, CONFIG.objective), (params, None)):
-        rising = itertools.count()  # the last is the best
-        measured = EvaluateEvery(1, lambda _, rising=rising: next(rising), corpus.vocabulary, objective)
-        vectors = train(corpus, CONFIG, params=given, callbacks=[measured])
-        assert measured.best is not None
-        np.testing.assert_array_equal(measured.best.params, vectors.params)
+@pytest.mark.parametrize("given", [False, True])
+def test_vectors_measured_on_the_way_are_as_those_in_the_end(given: bool, corpus: Corpus) -> None:
+    params = init_params(KEY, len(corpus.vocabulary), CONFIG.dim) if given else None
+    rising = itertools.count()  # the last is the best
+    measured = EvaluateEvery(1, lambda _: next(rising), corpus.vocabulary, None if given else CONFIG.objective)
+    vectors = train(corpus, CONFIG, params=params, callbacks=[measured])
+    assert measured.best is not None
+    np.testing.assert_array_equal(measured.best.params, vectors.params)
 
 
 @pytest.mark.parametrize("shape", [(14, 9), (15, 8), (14,)])
