@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from w2v_jax.params import Params
 from w2v_jax.vectors.balanced import as_vectors, balanced, evened
@@ -30,10 +31,14 @@ def test_vectors_are_center_and_some_outside_about_their_means() -> None:
     np.testing.assert_allclose(as_vectors(params, np.array([4, 1])), [[-2 / 3, -3], [4 / 3, 6]], rtol=1e-6)
 
 
-def test_evened_tables_have_the_same_scores_and_extents_nearer_to_each_other() -> None:
-    rng = np.random.default_rng(0)
-    mixing = rng.normal(size=(5, 5)) * [9, 3, 1, 0.3, 0.1]
-    center, outside = rng.normal(size=(40, 5)) @ mixing.T, rng.normal(size=(40, 5))
+@pytest.mark.parametrize("words", [40, 41, 39, 8, 5])
+def test_evened_tables_have_the_same_scores_and_extents_nearer_to_each_other(
+    words: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("w2v_jax.vectors.balanced.PIECE", 8)
+    rng = np.random.default_rng(words)
+    mixing = rng.normal(size=(5, 5)) * [4, 2, 1, 0.5, 0.25]
+    center, outside = rng.normal(size=(words, 5)) @ mixing.T, rng.normal(size=(words, 5))
     found = evened(Params(*(jnp.asarray(table, jnp.float32) for table in (center, outside))))
     np.testing.assert_allclose(found.center @ found.outside.T, center @ outside.T, rtol=1e-4, atol=1e-4)
     before, after = (np.linalg.svd(table, compute_uv=False) for table in (center, np.asarray(found.center, np.float64)))
@@ -43,6 +48,7 @@ def test_evened_tables_have_the_same_scores_and_extents_nearer_to_each_other() -
 
 def test_evened_tables_are_numbers_where_a_direction_or_all_are_empty() -> None:
     center = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
-    for params in (Params(center, center), Params(0 * center, 0 * center), Params(center, center[:, ::-1])):
-        found = evened(params)
-        np.testing.assert_allclose(found.center @ found.outside.T, params.center @ params.outside.T, atol=1e-6)
+    for tables in ((center, center), (0 * center, 0 * center), (center, center[:, ::-1])):
+        scores = tables[0] @ tables[1].T
+        found = evened(Params(*map(jnp.copy, tables)))
+        np.testing.assert_allclose(found.center @ found.outside.T, scores, atol=1e-6)

@@ -15,7 +15,8 @@ TRAINED = ("negative-sampling", "naive-softmax", "softmax")
 def vectors_of(params: Params, vocabulary: Vocabulary, objective: Objective | None) -> KeyedVectors:
     """The vectors that tables trained with an objective stand for; None is for tables that are to stay as they are.
 
-    (Those of a training that went on from other tables: old and new vectors would else not be alike.)
+    (Those of a training that went on from other tables: old and new vectors would else not be alike.) The tables are
+    used up.
     """
     params = gathered(params, len(vocabulary))
     if objective == "softmax-counts":
