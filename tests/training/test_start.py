@@ -18,6 +18,7 @@ from w2v_jax.training.freezing import Frozen
 from w2v_jax.training.growth import grow, grow_state
 from w2v_jax.training.loop import train
 from w2v_jax.training.start import load_checkpoint, load_start
+from w2v_jax.vectors.balanced import evened
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 
 KEY = jax.random.key(0)
@@ -51,7 +52,8 @@ def test_a_checkpoint_holds_words_tables_and_optimizer(corpus: Corpus, trained: 
     state, vocabulary = load_checkpoint(folder)
     assert vocabulary.words == corpus.vocabulary.words
     np.testing.assert_array_equal(vocabulary.counts, corpus.vocabulary.counts)
-    np.testing.assert_array_equal(state.params, vectors.params)
+    np.testing.assert_array_equal(load_start(folder).params, vectors.params)
+    np.testing.assert_array_equal(evened(state.params), vectors.params)
     assert state.opt_state == ()
     optimizer = optax.adagrad(0.05)
     with_optimizer, _ = load_checkpoint(folder, optimizer)
@@ -59,6 +61,15 @@ def test_a_checkpoint_holds_words_tables_and_optimizer(corpus: Corpus, trained: 
     assert (squares.center > 0.1).mean() > 0.9  # from .1 up
     grown = grow_state(with_optimizer, vocabulary, corpus_of(20_000, seed=1).vocabulary, optimizer, KEY)
     assert int(grown.step) == int(with_optimizer.step) > 0
+
+
+def test_tables_that_training_was_given_are_as_it_left_them(corpus: Corpus, tmp_path: Path) -> None:
+    vectors = train(
+        corpus, CONFIG, params=init_params(KEY, len(corpus.vocabulary), CONFIG.dim),
+        checkpoints=CheckpointConfig(tmp_path),
+    )  # fmt: skip
+    np.testing.assert_array_equal(load_start(tmp_path).params, vectors.params)
+    np.testing.assert_array_equal(load_checkpoint(tmp_path)[0].params, vectors.params)
 
 
 def test_it_is_not_one_of_another_optimizer(trained: tuple[Path, KeyedVectors]) -> None:

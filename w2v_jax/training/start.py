@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 from ..errors import InputError
 from ..params import Params
 from ..text.vocabulary import Vocabulary
+from ..vectors.balanced import evened
 from ..vectors.keyed_vectors import KeyedVectors
 from .checkpoints import VOCABULARY, shapes
 from .state import TrainState
@@ -29,7 +30,7 @@ class Start(NamedTuple):
 
 
 def load_start(path: str | os.PathLike[str]) -> Start:
-    """The words and tables of a vectors file, or of the newest checkpoint in a folder.
+    """The words and tables of a vectors file, or those that training would have ended with at the newest checkpoint.
 
     A file with one table, such as word2vec's, has the center vectors; the outside vectors start at zero, as fresh
     ones do, and are the first to learn. Words without counts have zeros.
@@ -38,8 +39,9 @@ def load_start(path: str | os.PathLike[str]) -> Start:
       InputError: it is neither, or damaged.
     """
     if os.path.isdir(path):
-        state, vocabulary = load_checkpoint(path)
-        return Start(vocabulary, state.params, True)
+        state, vocabulary, about = _newest(Path(path), None)
+        from_fresh = about["starting point"] is None
+        return Start(vocabulary, evened(state.params) if from_fresh else state.params, True)
     vectors = KeyedVectors.load(path)
     center = jnp.asarray(vectors.vectors)
     return Start(vectors.vocabulary, vectors.params or Params(center, jnp.zeros_like(center)), bool(vectors.params))
@@ -56,7 +58,14 @@ def load_checkpoint(
     Raises:
       InputError: the folder holds no checkpoint, or one of another optimizer, or it is damaged.
     """
-    folder = Path(folder)
+    state, vocabulary, _ = _newest(Path(folder), optimizer)
+    return state, vocabulary
+
+
+def _newest(
+    folder: Path, optimizer: optax.GradientTransformation | None
+) -> tuple[TrainState, Vocabulary, dict[str, Any]]:
+    """The newest checkpoint, its words, and what it says of its training."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     try:
@@ -83,7 +92,7 @@ def load_checkpoint(
     except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
         raise InputError(f"{folder}: its newest checkpoint cannot be read, delete it: {error}") from error
     words_alone = lambda leaf: leaf[: len(vocabulary)] if leaf.shape[:1] == (rows,) else leaf
-    return TrainState(**{"opt_state": (), **jax.device_put(jax.tree.map(words_alone, state))}), vocabulary
+    return TrainState(**{"opt_state": (), **jax.device_put(jax.tree.map(words_alone, state))}), vocabulary, about
 
 
 def _read_vocabulary(path: Path, sha256: str) -> Vocabulary:

@@ -23,8 +23,7 @@ def evened(params: Params) -> Params:
 
     The tables that come out lie where those that went in did, which are gone.
     """
-    center = np.asarray(params.center)
-    second_moment = (center.T @ center).astype(np.float64)
+    second_moment = np.array(jnp.einsum("vi,vj->ij", params.center, params.center, precision="highest"), np.float64)
     second_moment *= len(second_moment) / max(np.trace(second_moment), 1e-30)
     by = (_power(second_moment, exponent) for exponent in (-EVENING, EVENING))
     return Params(*(_times(table, jnp.asarray(each, jnp.float32)) for table, each in zip(params, by, strict=True)))
