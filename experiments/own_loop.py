@@ -25,5 +25,5 @@ for some in w2v.stream(corpus, config, blocks=1):
     if int(state.step) % 50 == 0:
         print(f"step {int(state.step):4}: {float(metrics.loss) / float(metrics.targets):.3f} nats a target")
 
-vectors = w2v.KeyedVectors(corpus.vocabulary.words, np.asarray(state.params.center))
+vectors = w2v.KeyedVectors(corpus.vocabulary.words, np.asarray(w2v.evened(state.params).center))
 print("left0:", ", ".join(word for word, _ in vectors.most_similar("left0", topn=5)))

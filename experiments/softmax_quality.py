@@ -88,7 +88,8 @@ def streaming(text: str, keep: Keep, seconds: float) -> None:
 
     def see(report: w2v.Report, params: Params) -> None:
         if time.perf_counter() - began >= due[0]:
-            keep(corpus.vocabulary.words, np.asarray(params.center), params, f"{report.epoch:.1%} of the text")
+            vectors = w2v.evened(jax.tree.map(jnp.copy, params)).center
+            keep(corpus.vocabulary.words, np.asarray(vectors), params, f"{report.epoch:.1%} of the text")
             due.pop(0)
             if not due:
                 raise Enough

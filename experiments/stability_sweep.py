@@ -15,6 +15,7 @@ import json
 import math
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -41,7 +42,10 @@ def last_loss(corpus: w2v.Corpus, config: w2v.TrainConfig, plain: bool) -> tuple
     optimizer = optax.sgd(schedule) if plain else None
     loop.DISPATCH, reports.REPORT_SECONDS = 4, 0.0  # so that the last tenth is one
     try:
-        trained = w2v.train(corpus, config, optimizer=optimizer, callbacks=[lambda report, _: seen.append(report)])
+        fresh = w2v.init_params(jax.random.key(config.seed), len(corpus.vocabulary), config.dim)
+        trained = w2v.train(  # from given tables, and so not evened
+            corpus, config, optimizer=optimizer, params=fresh, callbacks=[lambda report, _: seen.append(report)]
+        )
     except FloatingPointError:
         return math.nan, math.nan
     last = [report for report in seen if report.words >= 0.9 * seen[-1].words]

@@ -35,6 +35,7 @@ from .training.step import make_train_step as make_train_step
 from .training.stream import expected_steps as expected_steps
 from .training.stream import stream as stream
 from .vectors.analogies import evaluate_analogies as evaluate_analogies
+from .vectors.balanced import evened as evened
 from .vectors.keyed_vectors import KeyedVectors as KeyedVectors
 from .vectors.pictures.analogies import draw_analogies as draw_analogies
 from .vectors.pictures.curves import draw_curves as draw_curves

@@ -93,4 +93,10 @@ def test_a_training_leaves_frozen_rows_alone(
 def test_masks_of_another_size_are_refused(corpus: Corpus) -> None:
     mask = np.ones(3, bool)
     with pytest.raises(InputError, match=r"^frozen has the shapes \(3,\) and \(3,\); 12 words need \(12,\) twice$"):
+        train(corpus, TrainConfig(dim=8), params=init_params(jax.random.key(0), 12, 8), frozen=Frozen(mask, mask))
+
+
+def test_rows_that_nobody_gave_cannot_stay(corpus: Corpus) -> None:
+    mask = np.ones(12, bool)
+    with pytest.raises(InputError, match=r"^frozen keeps rows of params as they are; give those tables$"):
         train(corpus, TrainConfig(dim=8), frozen=Frozen(mask, mask))

@@ -1,5 +1,8 @@
 """Vectors from two tables: the scores stay, and what was free in the tables is settled."""
 
+import subprocess
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -46,9 +49,41 @@ def test_evened_tables_have_the_same_scores_and_extents_nearer_to_each_other(
     assert found.center.dtype == found.outside.dtype == jnp.float32
 
 
+def test_evened_tables_keep_their_size() -> None:
+    """What is even already stays as it is where a number's mean square is one; all else is no longer for its size."""
+    even = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 4)))[0]
+    for size in (1, 100):
+        center, outside = evened(Params(*(jnp.asarray(size * even, jnp.float32) for _ in range(2))))
+        np.testing.assert_allclose(center, size * even, atol=size * 1e-5)
+        np.testing.assert_allclose(outside, size * even, atol=size * 1e-5)
+
+
+@pytest.mark.parametrize("number", [np.inf, np.nan])
+def test_tables_that_hold_no_numbers_stay_as_they_are(number: float) -> None:
+    table = np.ones((3, 2), np.float32)
+    table[1] = number
+    for found in evened(Params(jnp.array(table), jnp.array(table))):
+        np.testing.assert_array_equal(found, table)
+
+
 def test_evened_tables_are_numbers_where_a_direction_or_all_are_empty() -> None:
     center = jnp.array([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0]])
     for tables in ((center, center), (0 * center, 0 * center), (center, center[:, ::-1])):
         scores = tables[0] @ tables[1].T
         found = evened(Params(*map(jnp.copy, tables)))
         np.testing.assert_allclose(found.center @ found.outside.T, scores, atol=1e-6)
+
+
+def test_evened_tables_have_the_same_bits_on_one_core_and_on_two() -> None:
+    program = (
+        "import os; os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:{cores}])); "
+        "import hashlib, jax, jax.numpy as jnp, w2v_jax as w2v; "
+        "tables = [jax.random.normal(key, (5_000, 100)) for key in jax.random.split(jax.random.key(0))]; "
+        "evened = w2v.evened(w2v.Params(*tables)); "
+        "print(hashlib.sha256(b''.join(table.tobytes() for table in evened)).hexdigest())"
+    )
+    said = [
+        subprocess.run([sys.executable, "-c", program.format(cores=cores)], capture_output=True, text=True, check=True)
+        for cores in (1, 2)
+    ]
+    assert said[0].stdout == said[1].stdout != ""

@@ -205,6 +205,8 @@ def _check_that_options_fit(
         if counts not in (None, CountsConfig()):
             raise InputError(f"{config.objective} reads the text itself; the options of counts "
                              f"are for {' and '.join(COUNTED)}")  # fmt: skip
+        if frozen is not None and params is None:
+            raise InputError("frozen keeps rows of params as they are; give those tables")
         return
     if config.held_out or (checkpoints and checkpoints.checkpoint_dir):
         raise InputError(f"{config.objective} sees the whole corpus in each of a few passes: "

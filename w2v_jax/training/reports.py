@@ -57,7 +57,7 @@ class Report(NamedTuple):
 
 
 Callback = Callable[[Report, Params], bool | None]
-"""Called with each report and the parameters, whose buffers the next step takes: copy what you keep.
+"""Called with each report and the parameters, whose buffers the next step takes, or the end: copy what you keep.
 
 One that returns True ends the training there. One with an attribute `every` is also called where the steps
 have crossed a multiple of it, whatever the clock says.

@@ -9,8 +9,6 @@ from ..vectors.balanced import as_vectors, balanced, evened
 from ..vectors.keyed_vectors import KeyedVectors
 from .mesh import gathered
 
-TRAINED = ("negative-sampling", "naive-softmax", "softmax")
-
 
 def vectors_of(params: Params, vocabulary: Vocabulary, objective: Objective | None) -> KeyedVectors:
     """The vectors that tables trained with an objective stand for; None is for tables that are to stay as they are.
@@ -22,6 +20,6 @@ def vectors_of(params: Params, vocabulary: Vocabulary, objective: Objective | No
     if objective == "softmax-counts":
         params = balanced(params, vocabulary.counts)
         return KeyedVectors(vocabulary.words, as_vectors(params, vocabulary.counts), vocabulary.counts, params)
-    if objective in TRAINED:
+    if objective not in (None, "ppmi-svd"):
         params = evened(params)
     return KeyedVectors(vocabulary.words, np.asarray(params.center), vocabulary.counts, params)

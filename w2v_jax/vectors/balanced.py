@@ -21,9 +21,25 @@ def evened(params: Params) -> Params:
     of these above all. With M the mean of v vᵀ over all words, here A = M⁻⁰·¹, M's trace made D: an extent σ becomes
     σ⁰·⁸, as singular values are often given a lower power (Levy, Goldberg, Dagan, 2015).
 
-    The tables that come out lie where those that went in did, which are gone.
+    The tables that come out lie where those that went in did, which are gone. Tables that hold something else than
+    numbers come out as they are.
+
+    >>> import jax.numpy as jnp
+    >>> center, outside = jnp.array([[3.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 1.0], [2.0, 0.0]])
+    >>> (center @ outside.T).tolist()
+    [[3.0, 6.0], [1.0, 0.0]]
+    >>> center, outside = evened(Params(center, outside))
+    >>> print(center.round(2))
+    [[2.83 0.  ]
+     [0.   1.17]]
+    >>> (center @ outside.T).round(4).tolist()
+    [[3.0, 6.0], [1.0, 0.0]]
     """
-    second_moment = np.array(jnp.einsum("vi,vj->ij", params.center, params.center, precision="highest"), np.float64)
+    # A piece at a time: it takes no memory, and is rounded alike on one core and on many.
+    pieces = (np.asarray(params.center[i : i + PIECE], np.float64) for i in range(0, len(params.center), PIECE))
+    second_moment = np.add.reduce([rows.T @ rows for rows in pieces])
+    if not np.isfinite(second_moment).all():
+        return params
     second_moment *= len(second_moment) / max(np.trace(second_moment), 1e-30)
     by = (_power(second_moment, exponent) for exponent in (-EVENING, EVENING))
     return Params(*(_times(table, jnp.asarray(each, jnp.float32)) for table, each in zip(params, by, strict=True)))
