@@ -1,5 +1,6 @@
 """The step: its loss and gradient are the textbook's, summed over pairs; its program touches rows only."""
 
+import os
 import re
 
 import chex
@@ -143,7 +144,8 @@ def compiled_scan(corpus: Corpus, optimizer: optax.GradientTransformation) -> st
     state = init_state(config, corpus.vocabulary, optimizer)
     shape = jax.ShapeDtypeStruct((4, 64 // TILE, TILE + 2 * config.window), jnp.int32)
     scan = jax.jit(lambda state, blocks: jax.lax.scan(train_step, state, blocks), donate_argnums=0)
-    return str(scan.lower(state, Block(shape, shape)).compile().as_text())
+    as_users_get_it = {"xla_cpu_use_fusion_emitters": True} if "emitters" in os.environ["XLA_FLAGS"] else {}
+    return str(scan.lower(state, Block(shape, shape)).compile(as_users_get_it).as_text())
 
 
 def table_operations(program: str, corpus: Corpus) -> list[str]:
