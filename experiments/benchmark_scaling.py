@@ -108,19 +108,8 @@ def over_processes(text: str, evaluation: Path | None, log: Any) -> None:
         with tempfile.TemporaryDirectory() as folder, socket.create_server(("localhost", 0)) as free:
             port, out = free.getsockname()[1], Path(folder) / "vectors.bin"
             free.close()
-            command = [
-                sys.executable,
-                "-m",
-                "w2v_jax",
-                "train",
-                text,
-                "--out",
-                str(out),
-                "--cache",
-                folder,
-                "--seed",
-                "1",
-            ]
+            command = [sys.executable, "-m", "w2v_jax", "train", text]
+            command += ["--out", str(out), "--cache", folder, "--seed", "1"]
             together = ["--coordinator", f"localhost:{port}", "--processes", str(count)] if count > 1 else []
             started = time.perf_counter()
             jobs = [
