@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import math
 import os
 import resource
 import signal
@@ -21,6 +20,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import jaxtyping
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 gc.set_threshold(100_000, 50, 100)  # what JAX traced is much, and stays
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started with it ignored
@@ -34,8 +34,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["COMPILED_BY_TESTS"] = COMPILED.name  # for xdist's workers
 jax.config.update("jax_compilation_cache_dir", os.environ["COMPILED_BY_TESTS"])
 jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # with any bound it is locked while it is written
-WORTH_KEEPING = 0.05  # seconds
-jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 CHECKED = [
     "frequency",
@@ -72,13 +71,17 @@ def room_for() -> Callable[[int], contextlib.AbstractContextManager[None]]:
     @contextlib.contextmanager
     def limited(size: int) -> Iterator[None]:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)  # the cache would get half a program
+        keep_programs(False)  # the cache writes, too, when it reads
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", WORTH_KEEPING)
+            keep_programs(True)
+
+    def keep_programs(kept: bool) -> None:
+        jax.config.update("jax_enable_compilation_cache", kept)
+        compilation_cache.reset_cache()
 
     return limited
 
