@@ -3,6 +3,7 @@
 import bz2
 import contextlib
 import functools
+import gc
 import gzip
 import http.server
 import io
@@ -617,6 +618,7 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --objective ppmi-svd --counts text.txt/x", "text.txt/x: cannot be written: Not a directory"),
         ("text.txt --objective ppmi-svd --sample 1e-60", "a larger --sample"),
         ("text.txt --init missing.bin", "missing.bin: no such file"),
+        ("text.txt --init missing", "missing: no such folder, nor file"),
         ("text.txt --init junk.bin", "junk.bin: "),
         ("text.txt --init cut.bin --dim 3", "cut.bin: promises 5 words"),
         ("text.txt --init v.bin", "v.bin: has vectors of 3 numbers, and dim is 8; give --dim 3"),
@@ -756,15 +758,50 @@ def test_an_interrupt_from_outside() -> None:
     metrics = Path("out.jsonl")
     while training.poll() is None and not (metrics.exists() and metrics.read_text()):
         time.sleep(0.05)
-    for _ in range(5):  # an interrupt that meets a garbage collection is lost in its callbacks; people press again
-        training.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            training.wait(3)
-            break
+    training.send_signal(signal.SIGINT)
     _, err = training.communicate(timeout=30)
     assert training.returncode == 130
     assert re.fullmatch("w2v_jax: stopped[^\n]*\n", err)
     assert set(tree()) == {"text.txt", "out.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "line"),
+    [(signal.SIGTERM, 143, "w2v_jax: ended by SIGTERM\n"),
+     (signal.SIGINT, 130, "w2v_jax: stopped; no vectors were written\n")],
+)  # fmt: skip
+def test_a_stop_in_a_garbage_collection(
+    number: int, status: int, line: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python drops what is raised there."""
+
+    def stop(phase: str, _: object) -> None:
+        if phase == "start":
+            os.kill(os.getpid(), number)
+
+    def collect(*args: object, **named: object) -> None:
+        gc.callbacks.append(stop)
+        try:
+            gc.collect()
+        finally:
+            gc.callbacks.remove(stop)
+        time.sleep(10)
+        raise AssertionError("trains on")
+
+    monkeypatch.setattr("w2v_jax.training.loop.train", collect)
+    assert run("train text.txt --out out.bin")[::2] == (status, line)
+    assert list(tree()) == ["text.txt"]
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7])
+def test_a_stop_while_modules_are_imported(seconds: float) -> None:
+    training = program("train text.txt --out out.bin --epochs 100000")
+    time.sleep(seconds)
+    training.send_signal(signal.SIGTERM)
+    _, err = training.communicate(timeout=30)
+    assert training.returncode in (143, -signal.SIGTERM)  # the second before anything of ours runs
+    assert err in ("w2v_jax: ended by SIGTERM\n", "")
+    assert list(tree()) == ["text.txt"]
 
 
 @pytest.mark.parametrize("command", ["neighbors v.txt man woman king queen apple", "--help"])

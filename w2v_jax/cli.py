@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import tyro
@@ -26,29 +28,53 @@ def _discard_output() -> None:
 
 def _leave(status: int) -> None:
     """End; and at once where others train with this process, who learn of it by that, and would be waited for."""
-    jax = sys.modules.get("jax")
-    if jax and jax.distributed.is_initialized():
+    distributed = sys.modules.get("jax.distributed")
+    if distributed and distributed.is_initialized():
         os._exit(status)
     sys.exit(status)
 
 
 @contextlib.contextmanager
-def _unwinding_on_sigterm() -> Iterator[None]:
-    """On SIGTERM, leave as Ctrl-C does, so that what is half written goes; unless somebody else handles it."""
-    mine = threading.current_thread() is threading.main_thread()
-    if not mine or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
+def _unwinding_on_signals() -> Iterator[None]:
+    """On SIGTERM, leave as Ctrl-C does, so that what is half written goes; signals that others handle are theirs.
 
-    def leave(number: int, _: object) -> None:
-        print("w2v_jax: ended by SIGTERM", file=sys.stderr)
+    What is raised in an import may come to C++ that aborts, and in a garbage collection, where JAX has work, Python
+    drops it: then the signal is sent again when that is over.
+    """
+    mine = threading.current_thread() is threading.main_thread()
+    defaults = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler} if mine else {}
+    handled = {number: default for number, default in defaults.items() if signal.getsignal(number) is default}
+    raised = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
+    said: list[str] = []
+    before = sys.unraisablehook
+
+    def later(number: int) -> None:
+        threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if any(each.f_code.co_filename.startswith("<frozen importlib") for each, _ in traceback.walk_stack(frame)):
+            later(number)
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not said:
+            said.append("w2v_jax: ended by SIGTERM")
+            print(*said, file=sys.stderr)
         _leave(128 + number)
 
-    signal.signal(signal.SIGTERM, leave)
+    def dropped(what: "sys.UnraisableHookArgs") -> None:
+        number = raised.get(what.exc_type)
+        later(number) if number in handled else before(what)
+
+    sys.unraisablehook = dropped
+    for number in handled:
+        signal.signal(number, leave)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.unraisablehook = before
+        for number, default in handled.items():
+            signal.signal(number, default)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -62,7 +88,7 @@ def main(args: list[str] | None = None) -> None:
             output.reconfigure(errors="backslashreplace")
     try:
         try:
-            with _unwinding_on_sigterm():
+            with _unwinding_on_signals():
                 tyro.extras.subcommand_cli_from_dict(
                     commands, prog="python -m w2v_jax", description="word2vec in JAX", args=args
                 )
