@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -23,6 +24,7 @@ from w2v_jax.text.corpus import Corpus
 from w2v_jax.training import loop
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Callback, Report
+from w2v_jax.training.start import load_checkpoint
 
 CONFIG = TrainConfig(dim=8, window=3, sample=0.01, epochs=3, block=64, noise=8)
 KILLS, EVERY = 10, 256
@@ -112,7 +114,22 @@ def test_nothing_to_learn_is_no_training_to_resume(tmp_path: Path) -> None:
     lonely = Corpus.from_sentences([["a"], ["b"]] * 5, TextConfig(min_count=1))
     for _ in range(2):
         with pytest.raises(InputError, match="nothing to learn"):
-            train(lonely, CONFIG, checkpoints=CheckpointConfig(tmp_path, resume=True))
+            train(lonely, CONFIG, checkpoints=CheckpointConfig(tmp_path, checkpoint_every=1, resume=True))
+
+
+def test_what_is_no_number_replaces_no_checkpoint(corpus: Corpus, tmp_path: Path) -> None:
+    """With every interval's, and with the last; where it stands can be resumed from, and is no number again."""
+
+    def diverge(steps: int) -> optax.GradientTransformation:
+        return optax.sgd(lambda step: jnp.where(step < steps, 0.01, jnp.nan))
+
+    where = CheckpointConfig(tmp_path, checkpoint_every=1, resume=True)
+    for _ in range(2):
+        with pytest.raises(FloatingPointError, match="lower the learning rate, and name another folder"):
+            train(corpus, CONFIG, optimizer=diverge(200), checkpoints=where)
+        state, _ = load_checkpoint(tmp_path)
+        assert int(state.step) == 3 * loop.DISPATCH
+        assert all(np.isfinite(table).all() for table in state.params)
 
 
 def test_another_training_is_refused_with_what_differs(corpus: Corpus, tmp_path: Path) -> None:
@@ -135,14 +152,16 @@ def test_a_damaged_checkpoint_is_named(damage: str, corpus: Corpus, tmp_path: Pa
     for path in (newest / damage).rglob("*"):
         if path.is_file() and path.name != "commit_success.txt":
             path.write_bytes(path.read_bytes()[:10])
-    with pytest.raises(InputError, match=rf"{newest.name}: cannot be read, delete it to resume from the one before"):
+    with pytest.raises(
+        InputError, match=rf"{newest.name}: cannot be read; if it is one of this training's checkpoints, delete it"
+    ):
         train(corpus, CONFIG, checkpoints=where)
 
 
 def test_a_folder_that_cannot_be_made(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in ("file", "file/in"):
-        with pytest.raises(InputError, match=f"{folder}: cannot hold checkpoints"):
+        with pytest.raises(InputError, match=rf"{folder}: cannot hold checkpoints: [^\[]*; name a folder"):
             train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path / folder))
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import re
 import signal
 import sys
 import tempfile
@@ -99,7 +100,8 @@ class Checkpoints:
             raise InputError(f"{self.folder}: another training writes there; wait for it, or name another") from None
         except (OSError, ValueError) as error:
             self.stack.close()
-            raise InputError(f"{self.folder}: cannot hold checkpoints: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise InputError(f"{self.folder}: cannot hold checkpoints: {why}; name a folder, old or new") from error
         if self.latest is not None and not config.resume:
             self.orbax.close()
             self.stack.close()
@@ -145,7 +147,8 @@ class Checkpoints:
         except InputError:
             raise
         except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
-            raise InputError(f"{at}: cannot be read, delete it to resume from the one before: {error}") from error
+            raise InputError(f"{at}: cannot be read; if it is one of this training's checkpoints, delete it, to resume "
+                             f"from the one before: {briefly(error)}") from error  # fmt: skip
         self._say(f"resumed from step {self.latest:,}")
         if not (self.folder / VOCABULARY).exists():
             self._write_vocabulary()
@@ -166,9 +169,16 @@ class Checkpoints:
             raise Stopped(f"stopped at step {step:,}, saved in {self.folder}; go on with --resume", stop)
 
     def save(self, state: TrainState, step: int, words: int) -> None:
-        """Begin to write a checkpoint, unless the last one is of this step; it replaces older ones when it is whole."""
+        """Begin to write a checkpoint, unless the last one is of this step; it replaces older ones when it is whole.
+
+        Raises:
+          FloatingPointError: the tables hold something else than numbers, and would replace some that do not.
+        """
         if self.latest == step:
             return
+        if not all(jnp.isfinite(table).all() for table in state.params):
+            raise FloatingPointError(f"the tables hold what is no number by step {step:,}, which is not saved; "
+                                     "lower the learning rate, and name another folder")  # fmt: skip
         # A copy, because the next step takes the state's buffers while Orbax is still writing.
         copy = jax.tree.map(jnp.copy, state)
         about = {"training": self.identity, "words": words}
@@ -195,7 +205,7 @@ class Checkpoints:
         except InputError:
             raise
         except Exception as error:  # of any kind, and perhaps of the checkpoint before: it is written in the background
-            raise InputError(f"{self.folder}: a checkpoint cannot be written: {error}") from error
+            raise InputError(f"{self.folder}: a checkpoint cannot be written: {briefly(error)}") from error
 
 
 @contextlib.contextmanager
@@ -224,7 +234,13 @@ def stop_requests() -> Iterator[list[int]]:
 def _difference(name: str, there: Any, here: Any) -> str:
     if there == here:
         return ""
+    there, here = ("not given" if value is None else value for value in (there, here))
     return f"the {name} differs" if name in DIGESTS else f"{name} is {there} there and {here} here"
+
+
+def briefly(error: Exception) -> str:
+    """What Orbax and tensorstore say, in one line, without where in their source they say it."""
+    return re.split(r" \[[a-z_ ]+=", " ".join(str(error).split()))[0]
 
 
 def _sha256(*parts: Any) -> str:

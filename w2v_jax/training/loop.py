@@ -131,7 +131,8 @@ def train(
                 saved.save_if_due(state, step, words)
             if reports.add(metrics, step, words, state.params):
                 break
-        if not reports.any_target:
+        learned = reports.any_target or (reports.read_before and bool(state.params.outside.any()))  # by those before
+        if not learned:
             raise InputError(
                 "no word has another beside it on its line, so there is nothing to learn; "
                 "give longer lines, or a larger --sample, which keeps more of the frequent words"

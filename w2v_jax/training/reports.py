@@ -79,7 +79,7 @@ class Reports:
     ) -> None:  # fmt: skip
         self.bar, self.callbacks, self.held_out_loss = bar, tuple(callbacks), held_out_loss
         self.words_an_epoch, self.read_before, self.compile_seconds = words_an_epoch, read_before, compile_seconds
-        self.step, self.words, self.any_target = step, read_before, read_before > 0
+        self.step, self.words, self.any_target = step, read_before, False
         self.every = [callback.every for callback in self.callbacks if hasattr(callback, "every")]
         self.tally = Tally()
         self.waiting: Metrics | None = None  # those of the dispatch that may still run

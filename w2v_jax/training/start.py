@@ -1,6 +1,7 @@
 """Where training can start from: vectors that a file holds, or a folder of checkpoints."""
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from ..params import Params
 from ..text.vocabulary import Vocabulary
 from ..vectors.balanced import evened
 from ..vectors.keyed_vectors import KeyedVectors
-from .checkpoints import VOCABULARY, shapes
+from .checkpoints import VOCABULARY, briefly, shapes
 from .state import TrainState
 
 
@@ -39,9 +40,12 @@ def load_start(path: str | os.PathLike[str]) -> Start:
       InputError: it is neither, or damaged.
     """
     if os.path.isdir(path):
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax says there that it only reads
         state, vocabulary, about = _newest(Path(path), None)
         from_fresh = about["starting point"] is None
         return Start(vocabulary, evened(state.params) if from_fresh else state.params, True)
+    if not os.path.splitext(path)[1] and not os.path.exists(path):  # meant for a folder
+        raise InputError(f"{os.fspath(path)}: no such folder, nor file")
     vectors = KeyedVectors.load(path)
     center = jnp.asarray(vectors.vectors)
     return Start(vectors.vocabulary, vectors.params or Params(center, jnp.zeros_like(center)), bool(vectors.params))
@@ -90,7 +94,7 @@ def _newest(
     except InputError:
         raise
     except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
-        raise InputError(f"{folder}: its newest checkpoint cannot be read, delete it: {error}") from error
+        raise InputError(f"{folder}: its newest checkpoint cannot be read, delete it: {briefly(error)}") from error
     words_alone = lambda leaf: leaf[: len(vocabulary)] if leaf.shape[:1] == (rows,) else leaf
     return TrainState(**{"opt_state": (), **jax.device_put(jax.tree.map(words_alone, state))}), vocabulary, about
 
