@@ -16,7 +16,7 @@ MODULES = sorted(
     for path in (ROOT / "w2v_jax").rglob("*.py")
     if path.stem not in ("__init__", "__main__")
 )
-EXAMPLES = 46  # docstrings with an example
+EXAMPLES = 47  # docstrings with an example
 SNIPPETS = 1  # of Python in README
 README = (ROOT / "README.md").read_text()
 

@@ -35,50 +35,55 @@ from ..params import Params
 from ..text.vocabulary import Vocabulary
 from ..windows import Block
 from .mesh import DATA
-from .rows import RowSparse, apply_rows
+from .rows import RowSparse, aligned, apply_rows
 from .state import TrainState
 from .step import Metrics, make_gradients
 
 PIECE = 4096  # rows that devices put together at once: tables are long, and memory never used before is slow
 
 Apart = tuple[TrainState, Params]
-"""A train state, and the tables again, in buffers of their own: as all had them when they last met."""
+"""A train state as of the last meeting, and its tables again, `aligned`: those that each device moves by itself."""
+
+
+def set_out(state: TrainState) -> Apart:
+    """What all begin with; the tables that they move are in buffers of their own."""
+    return state, Params(*(jnp.copy(aligned(table)) for table in state.params))
 
 
 def make_local_steps(
     config: TrainConfig, vocabulary: Vocabulary, optimizer: RowSparse, mesh: Mesh
 ) -> Callable[[Apart, Block], tuple[Apart, Metrics]]:
-    """((state, tables), blocks [n·M, ...]) → (the same, metrics [M]): each of n devices takes M blocks, then all meet.
+    """(Apart, blocks [n·M, ...]) → (Apart, metrics [M]): each of n devices takes M blocks, then all meet.
 
     The optimizer is `bounded_sgd`, perhaps of frozen rows: its only state is the step, and it says how far rows went.
     """
     gradients = make_gradients(config, vocabulary)
 
-    def apart(at_meeting: Apart, blocks: Block) -> tuple[Apart, Metrics]:
-        def step(tables: tuple[Params, Params], at: tuple[Array, Block]) -> tuple[tuple[Params, Params], Metrics]:
-            (params, moved), (number, block) = tables, at
+    def train(at_meeting: Apart, blocks: Block) -> tuple[Apart, Metrics]:
+        def step(own: tuple[Params, Params], at: tuple[Array, Block]) -> tuple[tuple[Params, Params], Metrics]:
+            (params, moved), (number, block) = own, at
             metrics, rows = gradients(params, block, number)
             updates, _ = optimizer.update(rows, optax.ScaleByScheduleState(number), params)
             add = lambda sums, rows: sums.at[rows.ids].add(rows.curvature, mode="drop")
             return (apply_rows(params, updates), Params(*map(add, moved, updates))), metrics
 
-        (state, met), steps = at_meeting, len(blocks.tokens)
+        (state, tables), steps = at_meeting, len(blocks.tokens)
         first = state.step + jax.lax.axis_index(DATA) * steps
         numbers = first + jnp.arange(steps, dtype=first.dtype)
-        unmoved = Params(*(jnp.zeros(len(table), table.dtype) for table in met))
-        (params, moved), metrics = jax.lax.scan(step, (state.params, unmoved), (numbers, blocks))
-        together, after = Params(*map(meet, met, params, moved)), state.step + jax.lax.axis_size(DATA) * steps
+        unmoved = Params(*(jnp.zeros(len(table), table.dtype) for table in tables))
+        (params, moved), metrics = jax.lax.scan(step, (tables, unmoved), (numbers, blocks))
+        together, after = Params(*map(meet, state.params, params, moved)), state.step + jax.lax.axis_size(DATA) * steps
         state = TrainState(together, optax.ScaleByScheduleState(after), after)
-        return (state, together), jax.lax.psum(metrics, DATA)
+        return (state, Params(*map(aligned, together))), jax.lax.psum(metrics, DATA)
 
     # The mesh's other axis stays out of it: to the step, a device is then alone.
     return jax.shard_map(
-        apart, mesh=mesh, in_specs=(P(), P(DATA)), out_specs=(P(), P()), axis_names={DATA}, check_vma=False
+        train, mesh=mesh, in_specs=(P(), P(DATA)), out_specs=(P(), P()), axis_names={DATA}, check_vma=False
     )
 
 
-def meet(met: Float[Array, "V D"], table: Float[Array, "V D"], moved: Float[Array, " V"]) -> Float[Array, "V D"]:
-    """What devices have together made of a table that was `met` and is now each one's `table`.
+def meet(met: Float[Array, "V D"], table: Float[Array, "V E"], moved: Float[Array, " V"]) -> Float[Array, "V D"]:
+    """What devices have together made of a table that was `met` and is now each one's `table`, perhaps `aligned`.
 
     `moved` is each row's Σ step · curvature, summed over directions.
     """
@@ -94,7 +99,7 @@ def meet(met: Float[Array, "V D"], table: Float[Array, "V D"], moved: Float[Arra
         start = jnp.minimum(i * size, len(met) - size)
         rows = lambda of: jax.lax.dynamic_slice_in_dim(of, start, size)
         new = i * size - start <= jnp.arange(size, dtype=i.dtype)[:, None]  # the last reaches back into the one before
-        change = rows(share) * jax.lax.psum(rows(table) - rows(met), DATA)
+        change = rows(share) * jax.lax.psum(rows(table)[:, : met.shape[1]] - rows(met), DATA)
         return jax.lax.dynamic_update_slice_in_dim(met, rows(met) + jnp.where(new, change, 0), start, 0)
 
     return jax.lax.fori_loop(0, -(-len(met) // size), piece, met)

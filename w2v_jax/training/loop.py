@@ -25,7 +25,7 @@ from ..windows import Block
 from .checkpoints import Checkpoints, identity
 from .counts import train_on_counts
 from .freezing import Frozen, freeze
-from .local_steps import make_local_steps
+from .local_steps import make_local_steps, set_out
 from .mesh import blocks_on, make_mesh, over_devices, put, tiles_on
 from .processes import everyones_number, or_a_line
 from .reports import Callback, Reports, Tally
@@ -250,7 +250,7 @@ def _dispatch(
     carry: Any = state
     if devices and local_steps > 1:
         scan = make_local_steps(config, vocabulary, optimizer, devices)
-        carry, blocks, split = (state, Params(*map(jnp.copy, state.params))), local_steps * devices.size, blocks_on
+        carry, blocks, split = set_out(state), local_steps * devices.size, blocks_on
     else:
         scan = functools.partial(jax.lax.scan, make_train_step(config, vocabulary, optimizer, devices))
         blocks, split = DISPATCH, tiles_on
