@@ -71,9 +71,9 @@ def room_for() -> Callable[[int], contextlib.AbstractContextManager[None]]:
     @contextlib.contextmanager
     def limited(size: int) -> Iterator[None]:
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        keep_programs(False)  # the cache writes, too, when it reads
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:
+            keep_programs(False)  # the cache writes, too, when it reads
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)

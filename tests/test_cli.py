@@ -6,6 +6,7 @@ import functools
 import gc
 import gzip
 import http.server
+import importlib
 import io
 import json
 import lzma
@@ -765,11 +766,14 @@ def test_an_interrupt_from_outside() -> None:
     assert set(tree()) == {"text.txt", "out.jsonl"}
 
 
-@pytest.mark.parametrize(
+every_stop = pytest.mark.parametrize(
     ("number", "status", "line"),
     [(signal.SIGTERM, 143, "w2v_jax: ended by SIGTERM\n"),
      (signal.SIGINT, 130, "w2v_jax: stopped; no vectors were written\n")],
 )  # fmt: skip
+
+
+@every_stop
 def test_a_stop_in_a_garbage_collection(
     number: int, status: int, line: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -793,15 +797,38 @@ def test_a_stop_in_a_garbage_collection(
     assert list(tree()) == ["text.txt"]
 
 
-@pytest.mark.parametrize("seconds", [0.15, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7])
-def test_a_stop_while_modules_are_imported(seconds: float) -> None:
-    training = program("train text.txt --out out.bin --epochs 100000")
-    time.sleep(seconds)
-    training.send_signal(signal.SIGTERM)
+@every_stop
+def test_stops_in_an_import_are_one_after_it(
+    number: int, status: int, line: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People press again where nothing is said; the module is there, whole."""
+    stops = f"for _ in range(3):\n    os.kill(os.getpid(), {number:d})\n    time.sleep(0.01)"
+    Path("stops_itself.py").write_text(f"import os, time\n{stops}\nwhole = True\n")
+    monkeypatch.syspath_prepend(os.getcwd())
+
+    def load(*args: object, **named: object) -> None:
+        importlib.import_module("stops_itself")
+        time.sleep(10)
+        raise AssertionError("trains on")
+
+    monkeypatch.setattr("w2v_jax.training.loop.train", load)
+    assert run("train text.txt --out out.bin")[::2] == (status, line)
+    assert sys.modules.pop("stops_itself").whole
+    time.sleep(0.05)  # for what would be sent once more
+    assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+
+
+def test_a_stop_of_a_program_that_is_imported() -> None:
+    """The import that is under way is not the command's."""
+    write_files("text.txt")
+    command = ["train", "text.txt", "--out", "out.bin", "--metrics", "out.jsonl", "--epochs", "100000"]
+    Path("calls_us.py").write_text(f"from w2v_jax.cli import main\nmain({command})\n")
+    training = subprocess.Popen([sys.executable, "-c", "import calls_us"], stderr=subprocess.PIPE, text=True)
+    while training.poll() is None and not Path("out.jsonl").exists():
+        time.sleep(0.05)
+    training.terminate()
     _, err = training.communicate(timeout=30)
-    assert training.returncode in (143, -signal.SIGTERM)  # the second before anything of ours runs
-    assert err in ("w2v_jax: ended by SIGTERM\n", "")
-    assert list(tree()) == ["text.txt"]
+    assert (training.returncode, err.splitlines()[-1]) == (143, "w2v_jax: ended by SIGTERM")
 
 
 @pytest.mark.parametrize("command", ["neighbors v.txt man woman king queen apple", "--help"])

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import signal
 import sys
@@ -44,15 +45,23 @@ def _unwinding_on_signals() -> Iterator[None]:
     mine = threading.current_thread() is threading.main_thread()
     defaults = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler} if mine else {}
     handled = {number: default for number, default in defaults.items() if signal.getsignal(number) is default}
+    if not handled:
+        yield
+        return
     raised = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
+    again: dict[int, threading.Timer] = {}
     said: list[str] = []
     before = sys.unraisablehook
 
     def later(number: int) -> None:
-        threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
+        again[number] = threading.Timer(0.02, os.kill, (os.getpid(), number))
+        again[number].daemon = True
+        again[number].start()
 
     def leave(number: int, frame: FrameType | None) -> None:
-        if any(each.f_code.co_filename.startswith("<frozen importlib") for each, _ in traceback.walk_stack(frame)):
+        if number in again:
+            again.pop(number).cancel()  # however often it came meanwhile
+        if _imports(frame):
             later(number)
             return
         if number == signal.SIGINT:
@@ -72,9 +81,17 @@ def _unwinding_on_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        for timer in again.values():
+            timer.cancel()
         sys.unraisablehook = before
         for number, default in handled.items():
             signal.signal(number, default)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether an import is under way, of a command's own."""
+    ours = itertools.takewhile(lambda at: at[0].f_code is not main.__code__, traceback.walk_stack(frame))
+    return any(at.f_code.co_filename.startswith("<frozen importlib") for at, _ in ours)
 
 
 def main(args: list[str] | None = None) -> None:

@@ -25,6 +25,7 @@ from w2v_jax.training import loop
 from w2v_jax.training.loop import train
 from w2v_jax.training.reports import Callback, Report
 from w2v_jax.training.start import load_checkpoint
+from w2v_jax.training.stream import stream
 
 CONFIG = TrainConfig(dim=8, window=3, sample=0.01, epochs=3, block=64, noise=8)
 KILLS, EVERY = 10, 256
@@ -110,25 +111,31 @@ def test_a_refused_start_leaves_a_running_trainings_half_written_checkpoint(corp
     assert half_written.exists()
 
 
-def test_nothing_to_learn_is_no_training_to_resume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_nothing_to_learn_is_no_training_to_resume(given: bool, tmp_path: Path) -> None:
     lonely = Corpus.from_sentences([["a"], ["b"]] * 5, TextConfig(min_count=1))
+    params = Params(jnp.ones((2, 8)), jnp.ones((2, 8))) if given else None
     for _ in range(2):
         with pytest.raises(InputError, match="nothing to learn"):
-            train(lonely, CONFIG, checkpoints=CheckpointConfig(tmp_path, checkpoint_every=1, resume=True))
+            train(
+                lonely, CONFIG, checkpoints=CheckpointConfig(tmp_path, checkpoint_every=1, resume=True), params=params
+            )
 
 
-def test_what_is_no_number_replaces_no_checkpoint(corpus: Corpus, tmp_path: Path) -> None:
-    """With every interval's, and with the last; where it stands can be resumed from, and is no number again."""
-
-    def diverge(steps: int) -> optax.GradientTransformation:
-        return optax.sgd(lambda step: jnp.where(step < steps, 0.01, jnp.nan))
-
-    where = CheckpointConfig(tmp_path, checkpoint_every=1, resume=True)
+@pytest.mark.parametrize("last", [False, True])
+def test_what_is_no_number_replaces_no_checkpoint(last: bool, corpus: Corpus, tmp_path: Path) -> None:
+    """With every interval's, and with the last, where only the very last step gives none; what is there can be
+    resumed from, and is no number again."""
+    steps = sum(some.filled for some in stream(corpus, CONFIG, blocks=64))
+    number = steps - 1 if last else 200
+    optimizer = optax.sgd(lambda step: jnp.where(step < number, 0.01, jnp.nan))
+    every = steps // loop.DISPATCH * loop.DISPATCH if last else 1
+    where = CheckpointConfig(tmp_path, checkpoint_every=every, resume=True)
     for _ in range(2):
         with pytest.raises(FloatingPointError, match="lower the learning rate, and name another folder"):
-            train(corpus, CONFIG, optimizer=diverge(200), checkpoints=where)
+            train(corpus, CONFIG, optimizer=optimizer, checkpoints=where)
         state, _ = load_checkpoint(tmp_path)
-        assert int(state.step) == 3 * loop.DISPATCH
+        assert int(state.step) == (every if last else 3 * loop.DISPATCH)
         assert all(np.isfinite(table).all() for table in state.params)
 
 
@@ -161,7 +168,7 @@ def test_a_damaged_checkpoint_is_named(damage: str, corpus: Corpus, tmp_path: Pa
 def test_a_folder_that_cannot_be_made(corpus: Corpus, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in ("file", "file/in"):
-        with pytest.raises(InputError, match=rf"{folder}: cannot hold checkpoints: [^\[]*; name a folder"):
+        with pytest.raises(InputError, match=rf"{folder}: cannot hold checkpoints: [^\[]*; name another folder"):
             train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path / folder))
 
 

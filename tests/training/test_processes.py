@@ -135,6 +135,25 @@ def test_a_job_that_lost_a_process_ends_with_the_bits_of_one_that_did_not(
     assert (tmp_path / "v.bin").read_bytes() == whole.read_bytes()
 
 
+def test_tables_that_are_split_are_saved_and_gone_on_with(text: Path, tmp_path: Path) -> None:
+    """Each process has half of their rows; a job that is resumed where it had ended has the same vectors."""
+    saved = ["--checkpoint-dir", str(tmp_path / "saved"), "--checkpoint-every", "64", "--resume"]
+    for name in ("first.bin", "again.bin"):
+        said = Job(text, tmp_path / name, 2, "--vocabulary-shards", "2", *saved).said()
+        assert said[0].startswith("0: 13 vectors in"), said
+    assert (tmp_path / "first.bin").read_bytes() == (tmp_path / "again.bin").read_bytes()
+
+
+def test_a_job_without_checkpoints_is_stopped(text: Path, tmp_path: Path) -> None:
+    job = Job(text, tmp_path / "v.bin", 2, "--epochs", "100000", "--metrics", str(tmp_path / "out.jsonl"))
+    while not (tmp_path / "out.jsonl").exists():
+        assert all(process.poll() is None for process in job.processes), job.said()
+        time.sleep(0.02)
+    job.processes[0].terminate()
+    said = job.said()
+    assert said[0] == "143: w2v_jax: ended by SIGTERM", said
+
+
 def test_what_one_process_cannot_do_ends_all(text: Path, tmp_path: Path) -> None:
     job = Job(text, tmp_path / "nowhere" / "out.bin", 2)
     said = job.said()

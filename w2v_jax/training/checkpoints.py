@@ -100,8 +100,8 @@ class Checkpoints:
             raise InputError(f"{self.folder}: another training writes there; wait for it, or name another") from None
         except (OSError, ValueError) as error:
             self.stack.close()
-            why = getattr(error, "strerror", None) or error
-            raise InputError(f"{self.folder}: cannot hold checkpoints: {why}; name a folder, old or new") from error
+            why = getattr(error, "strerror", None) or briefly(error)
+            raise InputError(f"{self.folder}: cannot hold checkpoints: {why}; name another folder") from error
         if self.latest is not None and not config.resume:
             self.orbax.close()
             self.stack.close()
@@ -240,7 +240,7 @@ def _difference(name: str, there: Any, here: Any) -> str:
 
 def briefly(error: Exception) -> str:
     """What Orbax and tensorstore say, in one line, without where in their source they say it."""
-    return re.split(r" \[[a-z_ ]+=", " ".join(str(error).split()))[0]
+    return re.split(r" \[[a-z_ ]+=", " ".join(str(error).split()))[0] or type(error).__name__
 
 
 def _sha256(*parts: Any) -> str:

@@ -35,19 +35,19 @@ from ..params import Params
 from ..text.vocabulary import Vocabulary
 from ..windows import Block
 from .mesh import DATA
-from .rows import RowSparse, aligned, apply_rows
+from .rows import RowSparse, apply_rows, widened
 from .state import TrainState
 from .step import Metrics, make_gradients
 
 PIECE = 4096  # rows that devices put together at once: tables are long, and memory never used before is slow
 
 Apart = tuple[TrainState, Params]
-"""A train state as of the last meeting, and its tables again, `aligned`: those that each device moves by itself."""
+"""A train state as of the last meeting, and its tables again, `widened`: those that each device moves by itself."""
 
 
 def set_out(state: TrainState) -> Apart:
     """What all begin with; the tables that they move are in buffers of their own."""
-    return state, Params(*(jnp.copy(aligned(table)) for table in state.params))
+    return state, Params(*(jnp.copy(widened(table)) for table in state.params))
 
 
 def make_local_steps(
@@ -74,7 +74,7 @@ def make_local_steps(
         (params, moved), metrics = jax.lax.scan(step, (tables, unmoved), (numbers, blocks))
         together, after = Params(*map(meet, state.params, params, moved)), state.step + jax.lax.axis_size(DATA) * steps
         state = TrainState(together, optax.ScaleByScheduleState(after), after)
-        return (state, Params(*map(aligned, together))), jax.lax.psum(metrics, DATA)
+        return (state, Params(*map(widened, together))), jax.lax.psum(metrics, DATA)
 
     # The mesh's other axis stays out of it: to the step, a device is then alone.
     return jax.shard_map(
@@ -83,7 +83,7 @@ def make_local_steps(
 
 
 def meet(met: Float[Array, "V D"], table: Float[Array, "V E"], moved: Float[Array, " V"]) -> Float[Array, "V D"]:
-    """What devices have together made of a table that was `met` and is now each one's `table`, perhaps `aligned`.
+    """What devices have together made of a table that was `met` and is now each one's `table`, perhaps `widened`.
 
     `moved` is each row's Σ step · curvature, summed over directions.
     """

@@ -26,6 +26,7 @@ def join(config: ProcessConfig) -> Part | None:
     Raises:
       InputError: process 0 is not there, or the address cannot be used.
     """
+    jax.config.update("jax_enable_preemption_service", False)  # SIGTERM would be its own, and would do nothing
     if config.coordinator and config.process:
         _wait_for(config.coordinator, config.patience)
     try:

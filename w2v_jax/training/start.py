@@ -40,11 +40,10 @@ def load_start(path: str | os.PathLike[str]) -> Start:
       InputError: it is neither, or damaged.
     """
     if os.path.isdir(path):
-        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax says there that it only reads
         state, vocabulary, about = _newest(Path(path), None)
         from_fresh = about["starting point"] is None
         return Start(vocabulary, evened(state.params) if from_fresh else state.params, True)
-    if not os.path.splitext(path)[1] and not os.path.exists(path):  # meant for a folder
+    if not os.path.splitext(path)[1] and "://" not in str(path) and not os.path.exists(path):  # meant for a folder
         raise InputError(f"{os.fspath(path)}: no such folder, nor file")
     vectors = KeyedVectors.load(path)
     center = jnp.asarray(vectors.vectors)
@@ -72,6 +71,7 @@ def _newest(
     """The newest checkpoint, its words, and what it says of its training."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax says there that it only reads
     try:
         with ocp.CheckpointManager(
             folder.absolute(), options=ocp.CheckpointManagerOptions(read_only=True)
@@ -94,7 +94,8 @@ def _newest(
     except InputError:
         raise
     except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
-        raise InputError(f"{folder}: its newest checkpoint cannot be read, delete it: {briefly(error)}") from error
+        raise InputError(f"{folder}: its newest checkpoint cannot be read; if it is one of a training's checkpoints, "
+                         f"delete it, for the one before: {briefly(error)}") from error  # fmt: skip
     words_alone = lambda leaf: leaf[: len(vocabulary)] if leaf.shape[:1] == (rows,) else leaf
     return TrainState(**{"opt_state": (), **jax.device_put(jax.tree.map(words_alone, state))}), vocabulary, about
 
