@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_said_in_a_line(folder: Path, tmp_path: Path) -> 
     for path in (max(folder.glob("[0-9]*"), key=lambda path: int(path.name)) / "state").rglob("*"):
         if path.is_file() and path.name != "commit_success.txt":
             path.write_bytes(path.read_bytes()[:10])
-    with pytest.raises(InputError, match="its newest checkpoint cannot be read, delete it"):
+    with pytest.raises(InputError, match="its newest checkpoint cannot be read; if it is one"):
         load_start(folder)
 
 

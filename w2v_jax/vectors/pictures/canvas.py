@@ -28,7 +28,8 @@ def blank(points: Float[np.ndarray, "n 2"], title: str, *, margin: float, size: 
     """
     low, high = points.min(0), points.max(0)
     extent = np.maximum(high - low, 0.4 * (high - low).max())  # neither a stripe nor, for one place, nothing
-    extent = extent + 2 * margin * extent.max() if extent.any() else np.ones(2)
+    apart = extent.max() > 1e-9 * np.abs(points).max()  # by more than rounding, which processors do not do alike
+    extent = extent + 2 * margin * extent.max() if apart else np.ones(2)
     width, height = (size * extent / extent.max()).tolist()
     heading = 0.45
     figure = Figure(figsize=(width, height + heading), dpi=DPI)
