@@ -93,7 +93,7 @@ def test_devices_take_the_blocks_in_turn(corpus: Corpus) -> None:
     begun = Params(*(rng.normal(size=(len(corpus.vocabulary), 6)).astype(np.float32) for _ in range(2)))
     start = set_out(init_state(config, corpus.vocabulary, optimizer, begun, mesh))
     run = jax.jit(make_local_steps(config, corpus.vocabulary, optimizer, mesh))
-    (together, moved_on_from), metrics = run(start, put(blocks, mesh, blocks_on))
+    (together, to_move), metrics = run(start, put(blocks, mesh, blocks_on))
 
     step = make_train_step(config, corpus.vocabulary, optimizer)
     changes, losses = [], []
@@ -106,7 +106,7 @@ def test_devices_take_the_blocks_in_turn(corpus: Corpus) -> None:
         changes.append([np.asarray(table) - old for table, old in zip(state.params, begun, strict=True)])
     assert int(together.step) == int(together.opt_state.count) == 6
     np.testing.assert_allclose(metrics.loss, np.add(losses[:3], losses[3:]), rtol=1e-5)
-    for table, again, old, one, other in zip(together.params, moved_on_from, begun, *changes, strict=True):
+    for table, again, old, one, other in zip(together.params, to_move, begun, *changes, strict=True):
         assert np.abs(one - other).max() > 0.1 * np.abs(one).max()
         np.testing.assert_array_equal(np.pad(table, ((0, 0), (0, 2))), again)
         # With rates this small the sum counts whole, to less than a thousandth.

@@ -105,14 +105,14 @@ def train(
     words_an_epoch = sum(everyones_number(len(corpus.ids)))
 
     with contextlib.ExitStack() as stack:
-        saved, step, words, moved = None, 0, 0, False
+        saved, step, words, learnt_before = None, 0, 0, False
         if checkpoints and checkpoints.checkpoint_dir:
             about = identity(corpus, config, state, params, frozen)
             about |= {"local_steps": mesh.local_steps, "devices": apart.size} if apart else {"local_steps": None}
             saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
             fresh = state
             state, step, words = saved.restore(fresh)
-            moved = any(bool((now != then).any()) for now, then in zip(state.params, fresh.params, strict=True))
+            learnt_before = any(bool((now != then).any()) for now, then in zip(state.params, fresh.params, strict=True))
             del fresh
         began = time.perf_counter()
         run, carry, blocks, split = _dispatch(config, vocabulary, optimizer, mesh.local_steps, devices, state)
@@ -134,7 +134,7 @@ def train(
                 saved.save_if_due(state, step, words)
             if reports.add(metrics, step, words, state.params):
                 break
-        if not (reports.any_target or moved):
+        if not (reports.any_target or learnt_before):
             raise InputError(
                 "no word has another beside it on its line, so there is nothing to learn; "
                 "give longer lines, or a larger --sample, which keeps more of the frequent words"
