@@ -1,4 +1,4 @@
-"""What the step makes of a device: words/s over D, T and K, beside the device's own product and copy rates.
+"""Speed of the step on one device: words/s over D, T and K, beside the device's own product and copy rates.
 
     python -m experiments.benchmark_device [--profile FOLDER] [--out out]
 
@@ -26,8 +26,10 @@ import optax
 
 import w2v_jax as w2v
 from w2v_jax.config import TILE
-from w2v_jax.training.sgd import bounded_sgd
-from w2v_jax.windows import Block
+from w2v_jax.models.registry import named_model
+from w2v_jax.sampling.windows import Block
+from w2v_jax.training.bounded_sgd import bounded_sgd
+from w2v_jax.training.row_sparse import row_sparse
 
 V, BLOCKS, RUNS = 70_000, 16, 5
 CHOICES = {"cpu": ([100], [256, 1024, 4096], [16, 32, 64]), "gpu": ([100, 300], [4096, 16384, 65536], [16, 32, 64])}
@@ -57,19 +59,20 @@ def copy_rate(size: int) -> float:
     return 8 * size / seconds(lambda: add(x)) / 1e9
 
 
-def measure(dim: int, block: int, noise: int, profile: Path | None = None) -> dict[str, float]:
+def measure(dim: int, batch_tokens: int, shared_negatives: int, profile: Path | None = None) -> dict[str, float]:
     """Time a dispatch of blocks whose text is on the device."""
     counts = np.sort(1e8 / np.arange(1, V + 1)).astype(np.int64)[::-1]
     vocabulary = w2v.Vocabulary(tuple(map(str, range(V))), counts)
-    config = w2v.TrainConfig(dim=dim, block=block, noise=noise)
-    optimizer = bounded_sgd(optax.constant_schedule(config.lr))
+    config = w2v.TrainConfig(dim=dim, batch_tokens=batch_tokens, shared_negatives=shared_negatives)
+    model = named_model(config, vocabulary)
+    optimizer = row_sparse(bounded_sgd(optax.constant_schedule(config.lr)), merge_duplicates=False)
     kept = np.sqrt(counts) / np.sqrt(counts).sum()  # about what subsampling leaves
-    shape = (BLOCKS, block // TILE, TILE + 2 * config.window)
+    shape = (BLOCKS, batch_tokens // TILE, TILE + 2 * config.window)
     tokens = np.random.default_rng(0).choice(V, shape, p=kept).astype(np.int32)
     blocks = Block(jnp.asarray(tokens), jnp.zeros(shape, jnp.int32))
-    step = w2v.make_train_step(config, vocabulary, optimizer)
+    step = w2v.make_train_step(model, optimizer)
     run = jax.jit(lambda state, blocks: jax.lax.scan(step, state, blocks), donate_argnums=0)
-    state = w2v.init_state(config, vocabulary, optimizer)
+    state = w2v.init_state(model, jax.random.key(0), vocabulary, optimizer)
 
     def dispatch() -> Any:
         nonlocal state
@@ -80,11 +83,13 @@ def measure(dim: int, block: int, noise: int, profile: Path | None = None) -> di
     if profile:
         with jax.profiler.trace(str(profile)):
             jax.block_until_ready(dispatch())
-    candidates = shape[2] + noise
-    rows = block + block // TILE * candidates
+    candidates = shape[2] + shared_negatives
+    rows = batch_tokens + batch_tokens // TILE * candidates
     return {
-        "dim": dim, "block": block, "noise": noise, "tokens_per_second": block / per_block,
-        "tflops": 6 * dim * candidates * block / per_block / 1e12, "gigabytes": 3 * rows * dim * 4 / per_block / 1e9,
+        "dim": dim, "batch_tokens": batch_tokens, "shared_negatives": shared_negatives,
+        "tokens_per_second": batch_tokens / per_block,
+        "tflops": 6 * dim * candidates * batch_tokens / per_block / 1e12,
+        "gigabytes": 3 * rows * dim * 4 / per_block / 1e9,
     }  # fmt: skip
 
 
@@ -106,12 +111,13 @@ def main() -> None:
             row = measure(*choice)
             rows.append(row)
             print(json.dumps({"device": device.device_kind, **row}), file=log, flush=True)
-            print("{dim:4} {block:6} {noise:3}".format(**row), f"{row['tokens_per_second'] / 1e6:11.2f} "
-                  f"{row['tflops']:8.3f} {row['gigabytes']:7.1f}", flush=True)  # fmt: skip
+            speed = f"{row['tokens_per_second'] / 1e6:11.2f} {row['tflops']:8.3f} {row['gigabytes']:7.1f}"
+            print("{dim:4} {batch_tokens:6} {shared_negatives:3}".format(**row), speed, flush=True)
     if arguments.profile:
         best = max(rows, key=lambda row: row["tokens_per_second"])
-        measure(int(best["dim"]), int(best["block"]), int(best["noise"]), arguments.profile)
-        print(f"a trace of D {best['dim']}, T {best['block']}, K {best['noise']} is in {arguments.profile}")
+        dim, batch_tokens, shared_negatives = (int(best[name]) for name in ("dim", "batch_tokens", "shared_negatives"))
+        measure(dim, batch_tokens, shared_negatives, arguments.profile)
+        print(f"a trace of D {dim}, T {batch_tokens}, K {shared_negatives} is in {arguments.profile}")
 
 
 if __name__ == "__main__":

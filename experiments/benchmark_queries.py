@@ -28,7 +28,7 @@ import tyro
 from gensim.models import KeyedVectors as Gensim
 
 import w2v_jax as w2v
-from w2v_jax.vectors.queries import QUERIES, TILE
+from w2v_jax.vectors.search import QUERIES_PER_BATCH, ROWS_PER_TILE
 
 NEIGHBORS = 1_000
 
@@ -36,7 +36,7 @@ NEIGHBORS = 1_000
 @jax.jit
 def products(unit: jax.Array, query: jax.Array) -> jax.Array:
     """[Q, D] x [D, V], tile by tile as the queries take it; a number of each tile, so that all are reckoned."""
-    tile = min(TILE, len(unit))
+    tile = min(ROWS_PER_TILE, len(unit))
     starts = jnp.minimum(jnp.arange(0, len(unit), tile), len(unit) - tile)
 
     def one(start: jax.Array) -> jax.Array:
@@ -68,10 +68,10 @@ def main(
     theirs.fill_norms()
     words = [ours.words[i] for i in np.random.default_rng(0).integers(len(ours), size=NEIGHBORS)]
     total = w2v.evaluate_analogies(ours, analogies, top=None)[-1]
-    query = jnp.resize(ours.unit, (QUERIES, ours.unit.shape[1]))
+    query = jnp.resize(ours.unit, (QUERIES_PER_BATCH, ours.unit.shape[1]))
 
     def product() -> None:
-        for _ in range(-(-total.asked // QUERIES)):
+        for _ in range(-(-total.asked // QUERIES_PER_BATCH)):
             products(ours.unit, query).block_until_ready()
 
     out.mkdir(parents=True, exist_ok=True)

@@ -32,42 +32,46 @@ REPEATS = 5
 
 
 def sent(program: str) -> dict[str, int]:
-    """Bytes that a device gets in a compiled step, by kind: what comes out of collectives of two devices or more."""
-    found: dict[str, int] = {}
+    """Return the bytes that a device receives in a compiled step: the results of its collectives, by kind."""
+    received: dict[str, int] = {}
     for line in program.splitlines():
-        match = re.match(r"\s*(?:ROOT )?%?\S+ = (.*?) (all-gather|all-reduce|reduce-scatter)\((.*)", line)
-        if match and not re.search(r"replica_groups=(\[\d+,1\]|\{\{0\},)", match[3]):
+        match = re.match(r"\s*(?:ROOT )?%?\S+ = (.*?) (all-gather|all-reduce|reduce-scatter)\(", line)
+        if match:
             shapes = re.findall(r"[fsu]32\[([\d,]*)\]", match[1])
             bytes_ = sum(4 * math.prod(map(int, filter(None, dims.split(",")))) for dims in shapes)
-            found[match[2]] = found.get(match[2], 0) + bytes_
+            received[match[2]] = received.get(match[2], 0) + bytes_
         assert match or not re.search(r" (all-to-all|collective-permute|all-\w+-start)\(", line), line
-    return found
+    return received
 
 
 def measure(objective: Any, devices: int, shards: int, blocks: int) -> dict[str, Any]:
-    """In this process, whose devices are forced: a step of `BLOCK` tokens a device, in scans of some blocks."""
+    """Measure a step of `BLOCK` tokens a device, in scans of a few blocks, on this process's forced devices."""
     import jax
-    import jax.numpy as jnp
     import numpy as np
     import optax
 
     import w2v_jax as w2v
-    from w2v_jax.training.mesh import make_mesh, put
-    from w2v_jax.training.sgd import bounded_sgd
-    from w2v_jax.windows import Block
+    from w2v_jax.config import TILE
+    from w2v_jax.distributed.mesh import make_mesh, shard_blocks, tile_sharding
+    from w2v_jax.models.registry import named_model
+    from w2v_jax.sampling.windows import Block
+    from w2v_jax.training.bounded_sgd import bounded_sgd
+    from w2v_jax.training.row_sparse import row_sparse
 
     size = VOCAB[objective]
     counts = (1e7 / np.arange(1, size + 1)).astype(np.int64) + 1
     vocabulary = w2v.Vocabulary(tuple(f"w{i}" for i in range(size)), counts)
-    config = w2v.TrainConfig(objective=objective, block=BLOCK[objective] * devices)
+    config = w2v.TrainConfig(objective=objective, batch_tokens=BLOCK[objective] * devices)
     mesh = make_mesh(w2v.MeshConfig(devices, shards))
-    rng, shape = np.random.default_rng(0), (blocks, config.block // 16, 16 + 2 * config.window)
+    rng, shape = np.random.default_rng(0), (blocks, config.batch_tokens // TILE, TILE + 2 * config.window)
     tokens = rng.choice(size, shape, p=counts / counts.sum()).astype(np.int32)
-    text = put(Block(*map(jnp.asarray, (tokens, np.zeros_like(tokens)))), mesh)
+    text: Any = Block(tokens, np.zeros_like(tokens))  # type: ignore[arg-type]
+    text = shard_blocks(text, tile_sharding(mesh) if mesh else None)
 
-    optimizer = bounded_sgd(optax.constant_schedule(config.lr))
-    step = w2v.make_train_step(config, vocabulary, optimizer, mesh)
-    state = w2v.init_state(config, vocabulary, optimizer, mesh=mesh)
+    optimizer = row_sparse(bounded_sgd(optax.constant_schedule(config.lr)), merge_duplicates=False)
+    model = named_model(config, vocabulary)
+    step = w2v.make_train_step(model, optimizer, mesh)
+    state = w2v.init_state(model, jax.random.key(0), vocabulary, optimizer, mesh=mesh)
     run = jax.jit(lambda state, text: jax.lax.scan(step, state, text), donate_argnums=0).lower(state, text).compile()
     memory, seconds = run.memory_analysis(), []
     assert memory is not None
@@ -77,22 +81,22 @@ def measure(objective: Any, devices: int, shards: int, blocks: int) -> dict[str,
         jax.block_until_ready(metrics)
         seconds.append((time.perf_counter() - started) / blocks)
     return {
-        "tokens": config.block, "seconds": sorted(seconds[1:])[REPEATS // 2],
+        "tokens": config.batch_tokens, "seconds": sorted(seconds[1:])[REPEATS // 2],
         "tables_mb": memory.argument_size_in_bytes / 1e6, "scratch_mb": memory.temp_size_in_bytes / 1e6,
         "sent_mb": sum(sent(run.as_text() or "").values()) / 1e6,
     }  # fmt: skip
 
 
 def over_devices(log: Any) -> None:
-    """Each mesh in a process of its own."""
+    """Measure each mesh in a process of its own."""
     print(f"{'':26} {'tokens':>7} {'seconds':>9} {'tables':>10} {'scratch':>10} {'sent':>10}")
     for objective in VOCAB:
         for devices in (1, 2, 4, 8):
             for shards in sorted({1, devices}):
-                mine = [objective, str(devices), str(shards)]
+                arguments = [objective, str(devices), str(shards)]
                 environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
                 environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
-                command = [sys.executable, "-m", "experiments.benchmark_scaling", "--one", *mine]
+                command = [sys.executable, "-m", "experiments.benchmark_scaling", "--one", *arguments]
                 done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
                 row = {"objective": objective, "devices": devices, "shards": shards}
                 row |= json.loads(done.stdout.splitlines()[-1])
@@ -103,26 +107,26 @@ def over_devices(log: Any) -> None:
 
 
 def over_processes(text: str, evaluation: Path | None, log: Any) -> None:
-    """`train` as a person would start it."""
+    """Run the whole `train` command by several processes."""
     for count in (1, 2, 4):
         with tempfile.TemporaryDirectory() as folder, socket.create_server(("localhost", 0)) as free:
             port, out = free.getsockname()[1], Path(folder) / "vectors.bin"
             free.close()
             command = [sys.executable, "-m", "w2v_jax", "train", text]
             command += ["--out", str(out), "--cache", folder, "--seed", "1"]
-            together = ["--coordinator", f"localhost:{port}", "--processes", str(count)] if count > 1 else []
+            connection = ["--coordinator", f"localhost:{port}", "--processes", str(count)] if count > 1 else []
             started = time.perf_counter()
             jobs = [
-                subprocess.Popen([*command, *together, *(["--process", str(i)] if together else [])],
+                subprocess.Popen([*command, *connection, *(["--process", str(i)] if connection else [])],
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
                 for i in range(count)
             ]  # fmt: skip
-            said = [job.communicate()[0] for job in jobs]
+            outputs = [job.communicate()[0] for job in jobs]
             row: dict[str, Any] = {"processes": count, "process_seconds": time.perf_counter() - started}
             if any(job.returncode for job in jobs):
-                raise SystemExit(f"{count} processes failed: {said}")
-            row["words_per_second"] = int(re.findall(r"\(([\d,]+) words/s\)", said[0])[0].replace(",", ""))
-            row["loss"] = float(re.findall(r"loss ([\d.]+) nats", said[0])[0])
+                raise SystemExit(f"{count} processes failed: {outputs}")
+            row["words_per_second"] = int(re.findall(r"\(([\d,]+) words/s\)", outputs[0])[0].replace(",", ""))
+            row["loss"] = float(re.findall(r"loss ([\d.]+) nats", outputs[0])[0])
             if evaluation:
                 from .quality_against_time import qualities
 

@@ -34,12 +34,12 @@ import numpy as np
 import optax
 
 import w2v_jax as w2v
-from w2v_jax.files import writing
-from w2v_jax.objectives.softmax_counts import softmax_counts_loss
+from w2v_jax.counts.coarse_to_fine import init_from_ppmi
+from w2v_jax.counts.cooccurrence import Cooccurrence
+from w2v_jax.counts.preconditioned_lbfgs import preconditioned_lbfgs
+from w2v_jax.counts.softmax import Problem, make_pass, make_problem, softmax_counts_loss
+from w2v_jax.files import atomic_write
 from w2v_jax.params import Params
-from w2v_jax.text.cooccurrence import Cooccurrence
-from w2v_jax.training.coarse_to_fine import start_from_ppmi
-from w2v_jax.training.counts_problem import Problem, make_pass, make_problem, newton_for
 
 BATCH, BLOCK, RUNS = 4096, 1024, 3
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -180,18 +180,18 @@ def run_counts(args: argparse.Namespace) -> None:
     started = time.perf_counter()
     counts = Cooccurrence.from_corpus(corpus)
     counted = time.perf_counter() - started
-    params, problem = start_from_ppmi(counts, args.dim, 0), make_problem(counts)
+    params, problem = init_from_ppmi(counts, args.dim, 0), make_problem(counts)
     bare = seconds(jax.jit(three_products), params, problem)
     whole = seconds(jax.jit(softmax_counts_loss), params, problem.blocks)
-    newton = newton_for(problem)
-    with_step = seconds(jax.jit(make_pass(newton)), params, newton.init(params), problem)
+    optimizer = preconditioned_lbfgs(problem.share, ridge=float(problem.ridge))
+    with_step = seconds(jax.jit(make_pass(optimizer)), params, optimizer.init(params), problem)
     flop, words = 6 * len(counts) ** 2 * args.dim, len(corpus.ids)
-    row = {"V": len(counts), "counts": len(counts.values), "counted in": counted, "bare": bare, "pass": whole}
+    row = {"V": len(counts), "counts": counts.matrix.nnz, "counted in": counted, "bare": bare, "pass": whole}
     row |= {"with step": with_step, "words/s": words / with_step}
-    print(f"V {len(counts):,}, {len(counts.values):,} counts, counted (or mapped) in {counted:.1f} s")
+    print(f"V {len(counts):,}, {counts.matrix.nnz:,} counts, counted (or mapped) in {counted:.1f} s")
     print(f"three bare products {bare:.1f} s, {flop / bare / 1e9:.0f} GFLOP/s; a pass {whole:.1f} s, "
           f"{flop / whole / 1e9:.0f} GFLOP/s, {bare / whole:.2f} of the bare rate")  # fmt: skip
-    print(f"with shared_newton's step {with_step:.1f} s, {words / with_step:,.0f} words/s of the text")
+    print(f"with the step of preconditioned_lbfgs {with_step:.1f} s, {words / with_step:,.0f} words/s of the text")
     rate = fasttext_rate(args.text, args.seconds)
     epoch = words / rate
     row |= {"fastText words/s": rate, "fastText epoch": epoch}
@@ -202,12 +202,12 @@ def run_counts(args: argparse.Namespace) -> None:
 
 def unigram_nats(problem: Problem) -> float:
     """Nats a target of a model that knows the frequencies of outside words and nothing else."""
-    share = np.asarray(problem.outside_share, np.float64)
+    share = np.asarray(problem.share[1], np.float64)
     return float(-(share * np.log(np.where(share > 0, share, 1))).sum())
 
 
 def save_json_lines(path: Path, rows: list[Row]) -> None:
-    with writing(path) as file:
+    with atomic_write(path) as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows).encode())
 
 

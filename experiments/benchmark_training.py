@@ -8,7 +8,7 @@ a thread a core, and with their own learning rates, on the same words folded int
 one endless line gensim reads 40,000 words and stops. A gensim run that trained fewer than 99 % of
 the words is void. The peers (`pip install -e .[bench]`) that are not installed are left out, and
 `--systems` names those to run; where it does not, fastText and word2vec.c run with the first seed
-alone. `w2v_jax` is the default, one device; `w2v_jax-cores` two, which meet every 512 blocks. On request:
+alone. `w2v_jax` is the default, one device; `w2v_jax-cores` two, whose replicas merge every 512 blocks. On request:
 `recipe`, as in `experiments.recipe`, with as many epochs as it says; and `gensim-15`, with window 15.
 
 Words/s are of the training itself; the process is all of it, with reading, compiling and saving. The
@@ -37,12 +37,12 @@ from pathlib import Path
 from typing import Any
 
 import w2v_jax as w2v
-from w2v_jax.files import reading, writing
+from w2v_jax.files import atomic_write, open_input
 
 from . import recipe
 from .quality_against_time import MEASURES, panels_against_time, qualities
 
-APART = w2v.MeshConfig(2, local_steps=256)
+REPLICAS = w2v.MeshConfig(2, local_steps=256)
 
 
 def encoded(text: str, vectors: Path) -> tuple[w2v.Corpus, float]:
@@ -60,7 +60,7 @@ def train_ours(
     corpus, read = encoded(text, vectors)
     reports: list[w2v.Report] = []
     config = w2v.TrainConfig(epochs=epochs, seed=seed)
-    w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)], mesh=mesh).save(vectors)
+    w2v.train(corpus, config, callbacks=[lambda report, export: reports.append(report)], mesh=mesh).save(vectors)
     last = reports[-1]
     times = {"train_seconds": last.seconds, "compile_seconds": last.compile_seconds, "read_seconds": read}
     return {"words": last.words, **times}
@@ -155,7 +155,7 @@ def train_word2vec_c(text: str, vectors: Path, seed: int, epochs: int) -> dict[s
 OURS = ("w2v_jax", "w2v_jax-cores")
 SYSTEMS: dict[str, Callable[..., dict[str, float]]] = {
     "w2v_jax": train_ours,
-    "w2v_jax-cores": functools.partial(train_ours, mesh=APART),
+    "w2v_jax-cores": functools.partial(train_ours, mesh=REPLICAS),
     "gensim": train_gensim, "fastText": train_fasttext, "word2vec.c": train_word2vec_c,
     "recipe": train_recipe,
     "gensim-15": functools.partial(train_gensim, window=15),
@@ -176,7 +176,7 @@ def installed() -> list[str]:
 def fold(text: str, folded: Path) -> None:
     """Write a text's words in lines of 1,000, a piece at a time."""
     waiting: list[bytes] = []
-    with reading(text) as source, open(folded, "wb") as target:
+    with open_input(text) as source, open(folded, "wb") as target:
         rest = b""
         while piece := source.read(1 << 24):
             *words, rest = (rest + piece).split(b" ")
@@ -246,7 +246,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Each measure of quality against time, a point a run."""
     figure = panels_against_time(rows, ("analogies", *MEASURES))
     figure.axes[0].legend()
-    with writing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=120)
 
 

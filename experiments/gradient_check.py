@@ -1,4 +1,4 @@
-"""Equations 1 to 8, each held against a witness that does not know it, and a picture of ŷ − y.
+"""Check Equations 1 to 8, each against an independent witness, and draw ŷ − y.
 
     python -m experiments.gradient_check [--out out]
 
@@ -24,8 +24,8 @@ from matplotlib.figure import Figure
 import w2v_jax as w2v
 from w2v_jax.config import TILE
 from w2v_jax.errors import InputError
-from w2v_jax.files import writing
-from w2v_jax.windows import context_weights
+from w2v_jax.files import atomic_write
+from w2v_jax.sampling.windows import context_weights
 
 FIGURE_1 = ["problems", "turning", "into", "banking", "crises", "as"]
 OTHERS = ["government", "debt", "happened", "in", "2009", "europe", "needs", "unified", "regulation", "system"]
@@ -41,10 +41,10 @@ equation holds. (In ulp of the result right answers fail too: where terms cancel
 
 
 def outside_words() -> list[str]:
-    """The words within the window of Figure 1's center."""
+    """Return the words within the window of Figure 1's center."""
     lines = jnp.zeros(TILE + 2 * WINDOW, jnp.int32)
-    weights = context_weights(lines, window=WINDOW)[FIGURE_1.index(CENTER) - WINDOW, : len(FIGURE_1)]
-    return [word for word, near in zip(FIGURE_1, weights.tolist(), strict=True) if near]
+    weights = context_weights(lines, window=WINDOW)[: len(FIGURE_1), FIGURE_1.index(CENTER) - WINDOW]
+    return [word for word, weight in zip(FIGURE_1, weights.tolist(), strict=True) if weight]
 
 
 def checks(v_c: Float[Array, " D"], o: int, u: Float[Array, "V D"]) -> list[tuple[str, str, str, float]]:
@@ -134,7 +134,7 @@ def draw_residual(v_c: Float[Array, " D"], o: int, u: Float[Array, "V D"], path:
         axes.tick_params("x", length=0)
         axes.margins(x=0.01)
     rows[-1].set_xticks(range(len(WORDS)), WORDS, rotation=40, ha="right", rotation_mode="anchor")
-    with writing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=150)
 
 

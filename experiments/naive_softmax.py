@@ -1,11 +1,10 @@
-"""Does the exact softmax learn more than how frequent words are? On the quickstart's corpus, and on text kept from it.
+"""Compare the naive softmax with the unigram entropy, on the quickstart's corpus and on held-out text of it.
 
     python -m experiments.naive_softmax
 
-Trains `naive-softmax` with 5 % of the text held out and compares its mean loss with the unigram
-entropy of the very targets trained on: what a model that knows every word's frequency, and nothing
-else, would reach. The same for the held-out text, whose targets are coded by their own frequencies,
-the best that any unigram model could do.
+Trains `naive-softmax` with 5 % of the text held out. A model that knows every word's frequency, and
+nothing else, reaches the unigram entropy of the targets. The mean loss is compared with this entropy, for
+the text trained on and for the held-out text; each is coded by its own frequencies, the best unigram model.
 
 Time: 6 minutes on 2 cores of an AMD EPYC. Expected, for 2.0 million words of documentation:
 
@@ -16,7 +15,6 @@ Time: 6 minutes on 2 cores of an AMD EPYC. Expected, for 2.0 million words of do
 """
 
 import argparse
-import functools
 from pathlib import Path
 
 import jax
@@ -25,30 +23,30 @@ import numpy as np
 from jaxtyping import Array, Float
 
 import w2v_jax as w2v
+from w2v_jax.sampling.windows import Block, context_weights
 from w2v_jax.text.named import named_corpus
-from w2v_jax.training.loop import DISPATCH
-from w2v_jax.windows import Block, context_weights
+from w2v_jax.training.loop import BLOCKS_PER_DISPATCH
 
 
 def target_counts(corpus: w2v.Corpus, config: w2v.TrainConfig, *, held_out: bool = False) -> Float[np.ndarray, " V"]:
-    """How often each word is a target: the outside word of a (center, outside) pair that the config trains on."""
+    """Count how often each word is a target: the outside word of a (center, outside) pair that is trained on."""
 
     @jax.jit
     def count(counts: Float[Array, " V"], block: Block) -> Float[Array, " V"]:
-        weights = jax.vmap(functools.partial(context_weights, window=config.window))(block.lines)
-        return counts.at[block.tokens].add(weights.sum(1), mode="drop")
+        weights = context_weights(block.lines, window=config.window)
+        return counts.at[block.tokens].add(weights.sum(-1), mode="drop")
 
     total = np.zeros(len(corpus.vocabulary))
-    for some in w2v.stream(corpus, config, blocks=DISPATCH, held_out=held_out):
+    for dispatch in w2v.stream(corpus, config, blocks=BLOCKS_PER_DISPATCH, held_out=held_out):
         counts = jnp.zeros(len(corpus.vocabulary))
-        for i in range(DISPATCH):
-            counts = count(counts, Block(*(jnp.asarray(part[i]) for part in some.blocks)))
+        for i in range(BLOCKS_PER_DISPATCH):
+            counts = count(counts, Block(*(jnp.asarray(part[i]) for part in dispatch.blocks)))
         total += np.asarray(counts, np.float64)
     return total
 
 
 def entropy(counts: Float[np.ndarray, " V"]) -> float:
-    """In nats: what a target costs, on average, when coded by its own frequency."""
+    """Return the mean cost in nats of a target that is coded by its frequency."""
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log(share)).sum())
 
@@ -64,7 +62,7 @@ def main() -> None:
     corpus = w2v.Corpus.from_file(named_corpus("docstrings", cache=arguments.out), text, cache=arguments.out)
     config = w2v.TrainConfig(objective="naive-softmax", epochs=arguments.epochs, held_out=0.05, dim=64)
     reports: list[w2v.Report] = []
-    w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
+    w2v.train(corpus, config, callbacks=[lambda report, export: reports.append(report)])
 
     last_epoch = [report for report in reports if report.epoch > config.epochs - 1]
     targets = sum(report.targets for report in last_epoch)

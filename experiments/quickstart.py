@@ -1,12 +1,12 @@
-"""Word vectors from the English already on this machine, in under two minutes.
+"""Train word vectors on the English already on this machine, in under two minutes.
 
     python -m experiments.quickstart
 
 Reads the documentation strings of the standard library and of the installed packages (about 1.9
 million words), trains on them, prints neighbours, and draws the loss and a map of words.
 
-Time: 50 s on 2 cores of an AMD EPYC. Expected: `float` stands by `int`, `maximum` by `minimum`, `red` by
-`blue` and `green`, `month` by `day` and `year`; the loss falls to about 2.2 nats a target.
+Time: 50 s on 2 cores of an AMD EPYC. Expected: among the neighbours are `int` of `float`, `minimum` of `maximum`,
+`blue` and `green` of `red`, `day` and `year` of `month`; the loss falls to about 2.2 nats a target.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SEEDS = ["float", "maximum", "file", "red", "matrix", "thread", "true", "month"]
 
 
 def main() -> None:
-    """Train, ask, draw."""
+    """Train, print neighbours, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the vectors and pictures")
     parser.add_argument("--epochs", type=int, default=10)
@@ -33,7 +33,7 @@ def main() -> None:
     print(f"{corpus.source_tokens:,} words of documentation; {len(corpus.vocabulary):,} words get vectors")
     reports: list[w2v.Report] = []
     config = w2v.TrainConfig(epochs=arguments.epochs)
-    vectors = w2v.train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
+    vectors = w2v.train(corpus, config, callbacks=[lambda report, export: reports.append(report)])
     vectors.save(out / "docstrings.bin")
 
     seeds = [seed for seed in SEEDS if seed in vectors.vocabulary]

@@ -2,12 +2,12 @@
 
     python -m experiments.softmax_convergence TEXT [--max-vocab 20000] [--passes 50] [--out out]
 
-X is what `w2v_jax.text.cooccurrence` counts in TEXT's most frequent words with the default window 5, distance
+X is what `w2v_jax.counts.cooccurrence` counts in TEXT's most frequent words with the default window 5, distance
 weights (6 − d)/5, and sample 1e-3 in expectation. A twentieth of the text is left out of the counts, and scored
-beside. From PPMI's factors start shared_newton, scipy's L-BFGS with every evaluation counted as a pass and the best
-so far shown, and Adam, Adagrad and SGD at the best of some rates after four passes; the first two also from where
-`train` starts, frequent words first, and from random vectors, of standard deviation .1. What a start cost stands with
-its seconds. `--starts` names those to run.
+beside. From PPMI's factors start preconditioned_lbfgs, scipy's L-BFGS with every evaluation counted as a pass and
+the best so far shown, and Adam, Adagrad and SGD at the best of some rates after four passes; the first two also from
+where `train_counts` starts, frequent words first, and from random vectors, of standard deviation .1. What a start
+cost stands with its seconds. `--starts` names those to run.
 OUT/softmax_convergence.jsonl holds every pass, and OUT/softmax_convergence.png draws them.
 
 Time: 30 minutes on 2 cores. Expected: experiments/BENCHMARKS.md.
@@ -28,12 +28,18 @@ from jax.flatten_util import ravel_pytree
 from scipy.optimize import minimize
 
 import w2v_jax as w2v
-from w2v_jax.files import writing
-from w2v_jax.objectives.softmax_counts import softmax_counts_loss
+from w2v_jax.counts.coarse_to_fine import coarse_to_fine, init_from_ppmi
+from w2v_jax.counts.cooccurrence import Cooccurrence
+from w2v_jax.counts.preconditioned_lbfgs import preconditioned_lbfgs
+from w2v_jax.counts.softmax import (
+    Problem,
+    loss_and_gradient,
+    make_pass,
+    make_problem,
+    softmax_counts_loss,
+)
+from w2v_jax.files import atomic_write
 from w2v_jax.params import Params
-from w2v_jax.text.cooccurrence import Cooccurrence
-from w2v_jax.training.coarse_to_fine import coarse_to_fine, start_from_ppmi
-from w2v_jax.training.counts_problem import Problem, loss_and_gradient, make_pass, make_problem, newton_for
 
 from .benchmark_softmax import save_json_lines, unigram_nats
 
@@ -83,7 +89,7 @@ def picture(rows: list[Row], unigram: float, path: Path) -> None:
         "frequencies of words alone", (0.98, unigram), xycoords=("axes fraction", "data"), ha="right", va="bottom"
     )
     figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
-    with writing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=150)
 
 
@@ -97,7 +103,7 @@ def by_optax(
         tried, started = params, time.perf_counter()
         (here, norm), params, state = jax.block_until_ready(run(params, state, problem))
         before, spent = spent, spent + time.perf_counter() - started
-        yield before, float(here.nats), float(norm), tried
+        yield before, float(here[0]), float(norm), tried
 
 
 def by_lbfgs(params: Params, problem: Problem, passes: int, spent: float = 0.0) -> Iterator[Point]:
@@ -111,13 +117,13 @@ def by_lbfgs(params: Params, problem: Problem, passes: int, spent: float = 0.0) 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
         here = unravel(jnp.asarray(point, jnp.float32))
         started = spent + time.perf_counter() - began
-        (nats, ridged), gradient = evaluate(here, problem)
+        (nats, regularized), gradient = evaluate(here, problem)
         if not found or nats < found[-1][1]:
             best = started, float(nats), float(optax.tree.norm(gradient)), here
         else:
             best = started, *found[-1][1:]
         found.append(best)
-        return float(ridged), np.asarray(ravel_pytree(gradient)[0], np.float64)
+        return float(regularized), np.asarray(ravel_pytree(gradient)[0], np.float64)
 
     options: Any = {"maxfun": passes, "maxiter": passes, "maxcor": 10, "ftol": 0.0, "gtol": 0.0}
     minimize(loss, np.asarray(flat, np.float64), jac=True, method="L-BFGS-B", options=options)
@@ -170,7 +176,7 @@ def main() -> None:
     print(f"V {len(counts):,}, {float(problem.targets):,.0f} targets; their unigram NLL {unigram:.4f}")
     starts: dict[str, tuple[Params, float]] = {}
     for name, start in (
-        ("PPMI", lambda: start_from_ppmi(counts, args.dim, 0)),
+        ("PPMI", lambda: init_from_ppmi(counts, args.dim, 0)),
         ("frequent", lambda: coarse_to_fine(counts, args.dim, 0)[0]),
     ):
         began = time.perf_counter()
@@ -179,8 +185,8 @@ def main() -> None:
     starts["random"] = Params(*(0.1 * jax.random.normal(key, (len(counts), args.dim)) for key in keys)), 0.0
     rows: list[Row] = []
     for where, (params, spent) in ((where, starts[where]) for where in args.starts):
-        ours = by_optax(newton_for(problem), params, problem, spent)
-        rows += converge("shared_newton", where, ours, other, args.passes)
+        ours = by_optax(preconditioned_lbfgs(problem.share, ridge=float(problem.ridge)), params, problem, spent)
+        rows += converge("preconditioned_lbfgs", where, ours, other, args.passes)
         rows += converge("L-BFGS", where, by_lbfgs(params, problem, args.passes + 1, spent), other, args.passes)
         for name in RATES if where == "PPMI" else ():
             rated, optimizer = best_rate(name, params, problem)

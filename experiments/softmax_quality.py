@@ -3,13 +3,13 @@
     python -m experiments.softmax_quality TEXT --eval FOLDER [--out out]
 
 Six ways to 100 numbers a word, window 5, sample 1e-3, each in a process of its own with an empty cache and all
-cores: the count form on raw and on tempered counts (both powers .75), after each of four passes; PPMI-SVD; the
+cores: the count form on raw and on smoothed counts (both powers .75), after each of four passes; PPMI-SVD; the
 streaming softmax, cut off after four minutes, when it has read little of the text; negative sampling, here and
 gensim's (`pip install -e .[bench]`), with 1, 2 and 5 epochs, each of which decays its rate to the end. Time is of the
 whole process up to there. TEXT and FOLDER are those of `benchmark_training`.
 
-NLL is in nats a target, on X as `w2v_jax.text.cooccurrence` counts all of TEXT. Tables of negative sampling stand for
-P(o|c) ∝ P_n(o) exp(u_o·v_c), P_n the noise (Levy and Goldberg, 2014); tempered counts have another P in mind.
+NLL is in nats a target, on X as `w2v_jax.counts.cooccurrence` counts all of TEXT. Tables of negative sampling stand for
+P(o|c) ∝ P_n(o) exp(u_o·v_c), P_n the noise (Levy and Goldberg, 2014); smoothed counts have another P in mind.
 
 OUT/softmax_quality.jsonl holds all points, OUT/softmax_quality.png draws them.
 
@@ -32,16 +32,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import w2v_jax as w2v
-from w2v_jax.config import CountsConfig
-from w2v_jax.files import writing
-from w2v_jax.frequency import noise_distribution
-from w2v_jax.objectives.softmax_counts import mean_softmax_loss
+from w2v_jax.counts.config import CountsConfig
+from w2v_jax.counts.cooccurrence import Cooccurrence
+from w2v_jax.counts.softmax import loss_and_gradient, make_problem
+from w2v_jax.counts.train import fit_ppmi_svd, train_counts
+from w2v_jax.files import atomic_write
 from w2v_jax.params import Params
-from w2v_jax.text.cooccurrence import Cooccurrence
-from w2v_jax.training.coarse_to_fine import coarse_to_fine
-from w2v_jax.training.counts import tempered
-from w2v_jax.training.counts_problem import make_pass, make_problem, newton_for
-from w2v_jax.vectors.balanced import as_vectors, balanced
+from w2v_jax.sampling.noise import noise_distribution
 
 from .benchmark_softmax import save_json_lines, unigram_nats
 from .benchmark_training import fit_gensim, fold
@@ -62,23 +59,21 @@ def encoded(text: str) -> w2v.Corpus:
 
 
 def count_form(text: str, keep: Keep, power: float) -> None:
-    """As `train` does, with a point after each pass; the first is the start, from frequent words."""
-    corpus = encoded(text)
-    words, counts = corpus.vocabulary.words, corpus.vocabulary.counts
-    powers = CountsConfig(count_power=power, context_power=power)
-    params, problem = coarse_to_fine(tempered(Cooccurrence.from_corpus(corpus), powers), 100, seed=0)
-    optimizer = newton_for(problem)
-    state, run = optimizer.init(params), jax.jit(make_pass(optimizer), donate_argnums=1)
-    for passes in range(5):
-        keep(words, as_vectors(balanced(params, counts), counts), params, f"{passes} passes")
-        if passes < 4:
-            _, params, state = jax.block_until_ready(run(params, state, problem))
+    """Keep a point before each of four passes, and one after the last."""
+
+    def keep_pass(report: w2v.Report, export: Callable[[], w2v.KeyedVectors]) -> None:
+        vectors = export()
+        assert vectors.params is not None
+        keep(vectors.words, vectors.vectors, vectors.params, f"{report.step} passes")
+
+    config = CountsConfig(epochs=4, count_power=power, context_smoothing=power)
+    train_counts(encoded(text), config, callbacks=[keep_pass])
 
 
 def ppmi_svd(text: str, keep: Keep) -> None:
-    found = w2v.train(encoded(text), w2v.TrainConfig(objective="ppmi-svd"))
-    assert found.params is not None
-    keep(found.words, found.vectors, found.params, "")
+    vectors = train_counts(encoded(text), fit=fit_ppmi_svd)
+    assert vectors.params is not None
+    keep(vectors.words, vectors.vectors, vectors.params, "")
 
 
 def streaming(text: str, keep: Keep, seconds: float) -> None:
@@ -86,16 +81,17 @@ def streaming(text: str, keep: Keep, seconds: float) -> None:
     corpus = encoded(text)
     due, began = [seconds / 4, seconds / 2, seconds], time.perf_counter()
 
-    def see(report: w2v.Report, params: Params) -> None:
+    def keep_when_due(report: w2v.Report, export: Callable[[], w2v.KeyedVectors]) -> None:
         if time.perf_counter() - began >= due[0]:
-            vectors = w2v.evened(jax.tree.map(jnp.copy, params)).center
-            keep(corpus.vocabulary.words, np.asarray(vectors), params, f"{report.epoch:.1%} of the text")
+            vectors = export()
+            assert vectors.params is not None
+            keep(vectors.words, vectors.vectors, vectors.params, f"{report.epoch:.1%} of the text")
             due.pop(0)
             if not due:
                 raise Enough
 
     with contextlib.suppress(Enough):
-        w2v.train(corpus, w2v.TrainConfig(objective="softmax", epochs=1), callbacks=[see])
+        w2v.train(corpus, w2v.TrainConfig(objective="softmax", epochs=1), callbacks=[keep_when_due])
 
 
 def with_noise(params: Params, counts: Any) -> Params:
@@ -137,7 +133,7 @@ def train_one(system: str, text: str, started: float, folder: Path) -> None:
 
 
 SYSTEMS: dict[str, tuple[Any, ...]] = {
-    "counts": (count_form, 1.0), "tempered counts": (count_form, 0.75), "ppmi-svd": (ppmi_svd,),
+    "counts": (count_form, 1.0), "smoothed counts": (count_form, 0.75), "ppmi-svd": (ppmi_svd,),
     "streaming softmax": (streaming, 240.0),
     **{f"negative sampling {epochs}": (negative_sampling, epochs) for epochs in (1, 2, 5)},
     **{f"gensim {epochs}": (gensim, epochs) for epochs in (1, 2, 5)},
@@ -176,7 +172,7 @@ def draw(rows: list[Row], unigram: float, path: Path) -> None:
     last.axhline(unigram, color="grey", linestyle=":", linewidth=0.8)
     last.set(title="nats a target; dotted: frequencies", ylim=(None, unigram + 0.6))
     figure.legend(*last.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
-    with writing(path) as file:
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=110)
 
 
@@ -202,7 +198,7 @@ def main() -> None:
     unigram = unigram_nats(problem)
     print(f"V {len(corpus.vocabulary):,}, {float(problem.targets):,.0f} targets; their unigram NLL {unigram:.4f}")
     print(f"{'':47} analogies {' '.join(MEASURES)} nats")
-    measure = lambda params: jax.jit(mean_softmax_loss)(params, problem.blocks)
+    measure = jax.jit(lambda params: loss_and_gradient(params, problem)[0][0])
     rows: list[Row] = []
     for system in SYSTEMS:
         rows += points(system, args, text, corpus, measure)

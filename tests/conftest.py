@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Most of the suite's time is XLA's and LLVM's, for programs that run once. They end the process at a flag that they do
 # not know, and the later ones need not last.
@@ -19,6 +20,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import jaxtyping
+import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
@@ -36,22 +38,41 @@ jax.config.update("jax_compilation_cache_dir", os.environ["COMPILED_BY_TESTS"])
 jax.config.update("jax_compilation_cache_max_size", 1 << 30)  # with any bound it is locked while it is written
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
+if TYPE_CHECKING:
+    from w2v_jax.text.corpus import Corpus
+
 CHECKED = [
-    "frequency",
-    "noise",
+    "counts.coarse_to_fine",
+    "counts.ppmi_svd",
+    "counts.preconditioned_lbfgs",
+    "counts.softmax",
+    "counts.train",
+    "distributed",
+    "models",
     "objectives",
     "params",
+    "sampling",
     "training",
-    "vectors.analogies",
     "vectors.evaluation",
     "vectors.keyed_vectors",
-    "vectors.queries",
-    "vectors.similarity",
-    "vectors.terms",
-    "vectors.pictures",
-    "windows",
+    "vectors.search",
+    "vectors.plots",
 ]
 jaxtyping.install_import_hook([f"w2v_jax.{room}" for room in CHECKED], "beartype.beartype")
+
+SLOW = (
+    "distributed/", "experiments/", "test_cli.py", "vectors/plots/test_layout.py", "training/test_checkpoints.py",
+    "training/test_evaluate_every.py", "training/test_loop.py", "training/test_own_model.py",
+    "training/test_row_sparse.py", "training/test_warm_start.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains for long or starts processes: the quick tier, -m 'not slow', leaves it out."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -91,3 +112,31 @@ def dtype(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both precisions, float64 with JAX's switch for it on."""
     with jax.enable_x64(request.param == "float64"):
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def groups() -> tuple[list[str], ...]:
+    """Animals, and metals."""
+    return ["cat", "dog", "horse", "cow", "pig"], ["iron", "gold", "tin", "lead", "zinc"]
+
+
+@pytest.fixture(scope="session")
+def corpus(groups: tuple[list[str], ...]) -> "Corpus":
+    """Return sentences about animals and sentences about metals: words that occur together are alike."""
+    from w2v_jax.text.corpus import Corpus
+
+    rng = np.random.default_rng(0)
+    words = [[*group, "the", "a"] for group in groups]
+    return Corpus.from_sentences([list(rng.choice(words[i % 2], 8)) for i in range(4_000)])
+
+
+@pytest.fixture
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few words make several blocks, the last one ragged: of counts, and of the vocabulary that softmax scores."""
+    from w2v_jax.counts import softmax
+    from w2v_jax.models import blockwise_softmax
+
+    make = blockwise_softmax.blockwise_softmax
+    small = lambda *arguments, **named: make(*arguments, **{"block_size": 16, **named})
+    monkeypatch.setattr(blockwise_softmax, "blockwise_softmax", small)
+    monkeypatch.setattr(softmax, "BLOCK_ROWS", 3)

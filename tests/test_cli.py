@@ -1,4 +1,4 @@
-"""The command line: what it prints and writes, and one line on standard error for whatever it is given wrongly."""
+"""The command line: its output, its files, and one line on standard error for each invalid input."""
 
 import bz2
 import contextlib
@@ -33,12 +33,12 @@ from fsspec.compression import zstd
 from w2v_jax.cli import main
 from w2v_jax.training import loop
 from w2v_jax.training.checkpoints import Checkpoints
-from w2v_jax.vectors.analogies import evaluate_analogies
+from w2v_jax.training.row_sparse import row_sparse
+from w2v_jax.vectors.evaluation import evaluate_analogies, evaluate_similarity
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
-from w2v_jax.vectors.similarity import evaluate_similarity
 
 
-def some_text() -> bytes:
+def make_text() -> bytes:
     """2,000 lines of 10 words, half of them animals and half of them metals."""
     rng = random.Random(0)
     groups = [[f"{group}{i}" for i in range(30)] for group in ("animal", "metal")]
@@ -57,7 +57,7 @@ def zipped(*names: str, tamper: tuple[int, int] = (0, 0)) -> bytes:
     return bytes(raw)
 
 
-TEXT = some_text()
+TEXT = make_text()
 WORDS = {"man": (1, 0, 0), "woman": (1, 1, 0), "king": (1, 0, 1), "queen": (1, 1, 1), "apple": (0, 0, -1)}
 BINARY = b"5 3\n" + b"".join(word.encode() + b" " + struct.pack("<3f", *row) for word, row in WORDS.items())
 LONG = f"{'long' * 70}.bin"
@@ -99,11 +99,12 @@ FILES: dict[str, bytes | None] = {
     "bad.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2}\n',
     "constant.txt": b"man\twoman\t7\nking\tqueen\t7\nking\tapple\t7\n",
 }  # fmt: skip
-TINY = "--min-count 1 --dim 8 --epochs 1 --block 64 --noise 16"
+TINY = "--min-count 1 --dim 8 --epochs 1"
+SMALL_STEPS = "--batch-tokens 64 --shared-negatives 16"  # which learning from counts does not have
 
 
 class Outcome(NamedTuple):
-    """How a command ended."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -112,7 +113,7 @@ class Outcome(NamedTuple):
 
 Run = Callable[..., Outcome]
 ROOT = Path(__file__).parents[1]
-# `python -m w2v_jax` that hears an interrupt even where a shell's background job, and so its children, would not.
+# `python -m w2v_jax`, with SIGINT enabled, which shells ignore in background jobs and their children.
 STARTER = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "runpy.run_module('w2v_jax', run_name='__main__', alter_sys=True)"
@@ -121,7 +122,7 @@ STARTER = (
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of every command; nothing is cached in it."""
+    """Change to a new working folder, with the cache elsewhere."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     return tmp_path
@@ -133,7 +134,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     room_for: Callable[[int], contextlib.AbstractContextManager[None]],
 ) -> Run:
-    """Run a command here, as `python -m w2v_jax` would; the files that it names are there."""
+    """Run a command in this process, after writing the files that it names."""
 
     def run(command: str, stdin: bytes = b"", room: int | None = None) -> Outcome:
         write_files(command)
@@ -152,19 +153,20 @@ def run(
 
 
 def arguments(command: str) -> list[str]:
-    """The command's words, and small numbers before the options that it names itself."""
-    return shlex.split(re.sub("^train (?=.*--out)", f"train {TINY} ", command))
+    """Split a command, and give `train` small defaults before its own options."""
+    defaults = TINY if re.search("softmax-counts|ppmi-svd", command) else f"{TINY} {SMALL_STEPS}"
+    return shlex.split(re.sub("^train (?=.*--out)", f"train {defaults} ", command))
 
 
 def write_files(command: str) -> None:
-    """Put the files that a command names into the working folder."""
+    """Write the files that a command names into the working folder."""
     for name, content in FILES.items():
         if name in command:
             Path(name).mkdir(exist_ok=True) if content is None else Path(name).write_bytes(content)
 
 
 def program(command: str, **options: Any) -> subprocess.Popen[str]:
-    """Start a command in a process of its own; it finds the files that it names by their whole paths."""
+    """Start a command in a process; its files are named by absolute paths."""
     write_files(command)
     args = [str(Path(arg).absolute()) if Path(arg).suffix else arg for arg in arguments(command)]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, **options}
@@ -172,16 +174,13 @@ def program(command: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def tree() -> dict[str, bytes]:
-    """Every file in the working folder."""
+    """Return the contents of every file in the working folder."""
     return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
 
 def strict_json(text: str) -> Any:
-    """JSON as others read it: NaN is none of its numbers."""
+    """Parse JSON, and fail on NaN, which strict parsers refuse."""
     return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON: {text}"))
-
-
-# What works
 
 
 @pytest.mark.parametrize(
@@ -190,6 +189,7 @@ def strict_json(text: str) -> Any:
         ("text.txt", "out.bin", ""),
         ("text.txt.gz", "out.txt", "--cache encoded"),
         ("text.txt", "out.vec", "--objective naive-softmax"),
+        ("folder.zip", "out.bin", ""),
         ("text.txt", "out.bin", "--held-out 0.2 --metrics out.jsonl"),
     ],
 )
@@ -212,29 +212,29 @@ def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> N
     assert KeyedVectors.load(out).vectors.shape == (60, 8)
 
 
-def stop_after_a_save(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
-    """Send the signal, once, when a checkpoint has been given to Orbax."""
+def signal_after_a_save(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """Send a signal once, after the first checkpoint is saved."""
     save = Checkpoints.save
 
-    def save_and_stop(*args: Any) -> None:
+    def save_and_signal(*args: Any) -> None:
         save(*args)
         monkeypatch.setattr(Checkpoints, "save", save)
         os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+    monkeypatch.setattr(Checkpoints, "save", save_and_signal)
 
 
-def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "DISPATCH", 2)
+def test_interrupted_training_resumes_to_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
-    stop_after_a_save(monkeypatch, signal.SIGINT)
+    signal_after_a_save(monkeypatch, signal.SIGINT)
     training = "train text.txt --out out.bin --checkpoint-dir saved --checkpoint-every 4 --metrics out.jsonl"
     stopped = run(f"{training} --resume")
     assert stopped.status == 130
     assert re.fullmatch(
-        r"saved: holds no checkpoint yet, starting afresh\n"
-        r"w2v_jax: stopped at step \d+, saved in saved; go on with --resume\n",
+        r"saved: holds no checkpoint yet, starting from scratch\n"
+        r"w2v_jax: stopped at step \d+, saved in saved; continue with --resume\n",
         stopped.err,
     )
     assert not Path("out.bin").exists()
@@ -250,24 +250,15 @@ def test_a_stopped_training_goes_on_with_resume(run: Run, monkeypatch: pytest.Mo
     assert [report["resumed"] for report in (reports[0], reports[-1])] == [False, True]
 
 
-def test_metrics_are_a_line_of_json_each(run: Run) -> None:
+def test_metrics_are_json_lines_that_can_be_plotted(run: Run) -> None:
     assert run("train text.txt --out out.bin --epochs 3 --held-out 0.2 --metrics out.jsonl").status == 0
     reports = [strict_json(line) for line in Path("out.jsonl").read_text().splitlines()]
-    keys = {
-        "step",
-        "words",
-        "epoch",
-        "loss",
-        "targets",
-        "held_out_loss",
-        "seconds",
-        "compile_seconds",
-        "words_per_second",
-        "resumed",
-    }
+    keys = {"step", "words", "epoch", "loss", "targets", "held_out_loss", "seconds", "compile_seconds",
+            "words_per_second", "resumed"}  # fmt: skip
     assert all(report.keys() == keys for report in reports)
     assert reports[-1]["words"] == 60_000
     assert 0 < reports[-1]["held_out_loss"] < 5
+    assert run("plot out.jsonl --out loss.png") == (0, "drawn in loss.png\n", "")
 
 
 def test_the_same_seed_writes_the_same_bytes(run: Run) -> None:
@@ -278,16 +269,20 @@ def test_the_same_seed_writes_the_same_bytes(run: Run) -> None:
     assert same != other
 
 
-def test_a_vectors_file_is_replaced(run: Run) -> None:
+def test_vectors_file_or_link_target_is_replaced(run: Run) -> None:
     Path("out.bin").write_bytes(b"old")
     assert run("train text.txt --out out.bin").status == 0
     assert len(KeyedVectors.load("out.bin")) == 60
     assert {path.name for path in Path().iterdir()} == {"text.txt", "out.bin"}
+    Path("link.bin").symlink_to("target.bin")
+    assert run("train text.txt --out link.bin").status == 0
+    assert Path("link.bin").is_symlink()
+    assert Path("target.bin").read_bytes() == Path("out.bin").read_bytes()
 
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
-    """The address at which the working folder is served."""
+    """Serve the working folder over HTTP; return the address."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args: object) -> None:
@@ -311,12 +306,7 @@ def test_neighbors(file: str, run: Run) -> None:
     line = "king: queen 0.816, man 0.707, woman 0.500, apple -0.707\n"
     assert run(f"neighbors {file} king") == (0, line, "")
     assert run(f"neighbors {file} king man --top 1") == (0, "king: queen 0.816\nman: woman 0.707\n", "")
-
-
-def test_neighbors_as_json(run: Run) -> None:
-    status, printed, err = run("neighbors v.bin king man --top 2 --json")
-    assert (status, err) == (0, "")
-    near = strict_json(printed)
+    near = strict_json(run(f"neighbors {file} king man --top 2 --json").out)
     assert [word for word, _ in near["king"]] == ["queen", "man"]
     assert near["king"][0][1] == pytest.approx((2 / 3) ** 0.5)
     assert len(near["man"]) == 2
@@ -331,7 +321,7 @@ def test_neighbors_of_words_from_standard_input(command: str, run: Run) -> None:
     assert "'kign' is not in the vocabulary; did you mean king?" in run(command, stdin=b"kign\n").err
 
 
-def test_nobody_waits_at_a_terminal(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbors_at_a_terminal_needs_words_or_a_dash(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.TextIOWrapper):
         def isatty(self) -> bool:
             return True
@@ -392,7 +382,7 @@ def test_evaluate_as_json(run: Run) -> None:
 
 @pytest.fixture
 def hard(folder: Path) -> KeyedVectors:
-    """Vectors, pairs and questions in files, of which every way to evaluate says something else."""
+    """Vectors, pairs and questions for which the evaluation options give different results."""
     draw = np.random.default_rng(0)
     words = [f"{name}{i}" for i in range(10) for name in ("é", "É", "king", "King")]
     vectors = KeyedVectors(words, draw.normal(size=(40, 3)).astype(np.float32))
@@ -414,7 +404,7 @@ def hard(folder: Path) -> KeyedVectors:
         ("--protocol word2vec", {}, {"candidates": 1, "case": "ascii"}),
     ],
 )
-def test_the_ways_to_evaluate(
+def test_evaluation_options_equal_those_of_the_functions(
     options: str, similarity: dict[str, Any], analogies: dict[str, Any], hard: KeyedVectors, run: Run
 ) -> None:
     command = f"evaluate hard.bin --similarity hard_pairs.txt --analogies hard_questions.txt --json {options}"
@@ -427,15 +417,11 @@ def test_the_ways_to_evaluate(
     assert answers == [{**section._asdict(), "accuracy": section.accuracy} for section in sections]
     if similarity:
         assert expected != evaluate_similarity(hard, "hard_pairs.txt")
+    interval = f"Spearman {expected.spearman:.4f} (95 %: {expected.low:.4f} to {expected.high:.4f}), "
+    assert interval in run(command.replace("--json", "")).out
+    assert expected.low < expected.spearman < expected.high
     if analogies:
         assert sections[-1][1:3] != evaluate_analogies(hard, "hard_questions.txt", top=30_000)[-1][1:3]
-
-
-def test_the_interval_is_printed(hard: KeyedVectors, run: Run) -> None:
-    people = evaluate_similarity(hard, "hard_pairs.txt")
-    assert people.low < people.spearman < people.high
-    interval = f"Spearman {people.spearman:.4f} (95 %: {people.low:.4f} to {people.high:.4f}), "
-    assert interval in run("evaluate hard.bin --similarity hard_pairs.txt").out
 
 
 @pytest.mark.parametrize(
@@ -447,18 +433,17 @@ def test_the_interval_is_printed(hard: KeyedVectors, run: Run) -> None:
      ("analogy no.txt a b c", 1), ("evaluate no.pkl --similarity no", 1), ("info no.tsv", 1),
      ("convert README.txt out.bin --limit 0", 1), ("plot no.bin --out out.jpg", 1), ("plot no.bin --out out.png", 1)],
 )  # fmt: skip
-def test_help_and_errors_in_arguments_are_quick(command: str, status: int) -> None:
+def test_help_and_argument_errors_import_nothing_slow(command: str, status: int) -> None:
     code = (
         "import sys; from w2v_jax.cli import main\n"
         "try: main(sys.argv[1:])\n"
         "finally: print({'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
     )
-    help_ = [] if status else ["--help"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command.split(), *help_], capture_output=True, text=True, cwd=ROOT
-    )
+    args = [sys.executable, "-c", code, *command.split(), *([] if status else ["--help"])]
+    done = subprocess.run(args, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == status
     assert "set()" in done.stderr.splitlines()
+    assert status != 1 or re.fullmatch("w2v_jax: [^\n]+\nset\\(\\)\n", done.stderr)
     if not status:
         assert done.stderr == "set()\n"
         assert f"usage: python -m w2v_jax {command}".rstrip() in done.stdout
@@ -472,7 +457,7 @@ def test_help_and_errors_in_arguments_are_quick(command: str, status: int) -> No
      "train text.txt --out out.bin --nosuch 1", "train text.txt --out out.bin --dim many",
      "train text.txt --out out.bin --objective magic"],
 )  # fmt: skip
-def test_a_usage_error(command: str, run: Run) -> None:
+def test_usage_errors_name_the_help(command: str, run: Run) -> None:
     status, out, err = run(command)
     assert (status, out) == (2, "")
     assert "--help" in err
@@ -483,39 +468,36 @@ def test_a_usage_error(command: str, run: Run) -> None:
 @pytest.mark.parametrize(
     "options",
     ["softmax-counts --dim 1 --window 20", "ppmi-svd --dim 1", "softmax --epochs 1",
-     "softmax-counts --thinnings 2 --count-power 0.75 --distance harmonic"],
+     "softmax-counts --subsample-rounds 2 --count-power 0.75 --distance harmonic"],
 )  # fmt: skip
-def test_the_exact_softmax_trains(options: str, run: Run) -> None:
-    counts = "" if options.startswith("softmax ") else "--counts kept"
+def test_exact_softmax_objectives_train(options: str, run: Run) -> None:
+    counts = "" if options.startswith("softmax ") else "--counts-dir kept"
     done = run(f"train text.txt --out out.bin {counts} --objective {options}")
     assert (done.status, done.err) == (0, "")
     assert len(KeyedVectors.load("out.bin")) == 60
     if counts:
-        again = run(f"train text.txt --out again.bin --counts kept --objective {options}")
+        again = run(f"train text.txt --out again.bin --counts-dir kept --objective {options}")
         assert again.status == 0
         assert Path("again.bin").read_bytes() == Path("out.bin").read_bytes()
-        assert "holds counts of window" in refused(run, "train text.txt --out out.bin --counts kept --window 9 "
+        assert "holds counts of window" in refused(run, "train text.txt --out out.bin --counts-dir kept --window 9 "
                                                         "--objective ppmi-svd")  # fmt: skip
-
-
-# Going on from earlier vectors
 
 
 @pytest.mark.parametrize(
     ("init", "freeze"),
     [("start.safetensors", ""), ("start.bin", ""), ("start.bin", "--freeze"), ("saved", "--freeze")],
 )
-def test_going_on_into_new_words(init: str, freeze: str, run: Run) -> None:
+def test_init_adds_new_words(init: str, freeze: str, run: Run) -> None:
     assert run("train text.txt --out start.safetensors --checkpoint-dir saved").status == 0
     start = KeyedVectors.load("start.safetensors")
     start.save("start.bin")
-    some = TEXT[: TEXT.index(b"\n", 20_000)].replace(b"animal1 ", b"yak ").replace(b"metal29 ", b"zinc ")
-    Path("more.txt").write_bytes(some)
+    text = TEXT[: TEXT.index(b"\n", 20_000)].replace(b"animal1 ", b"yak ").replace(b"metal29 ", b"zinc ")
+    Path("more.txt").write_bytes(text)
     status, printed, err = run(f"train more.txt --out out.safetensors --init {init} {freeze}")
     assert (status, err) == (0, "")
     first, second, *_, last = printed.splitlines()
     assert " words, " in first
-    assert second == f"60 of these words known from {init}, 2 new"
+    assert second == "60 of these words known from --init, 2 new"
     assert last == "62 vectors in out.safetensors"
     grown = KeyedVectors.load("out.safetensors")
     assert {*grown.words} == {*start.words, "yak", "zinc"}
@@ -527,28 +509,25 @@ def test_going_on_into_new_words(init: str, freeze: str, run: Run) -> None:
     assert grown.outside["yak"].any()  # it learns
 
 
-def test_going_on_is_resumed_to_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "DISPATCH", 2)
+def test_training_from_init_resumes_to_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     assert run("train text.txt --out start.bin").status == 0
     Path("more.txt").write_bytes(TEXT.replace(b"animal1 ", b"yak "))
     going_on = "train more.txt --init start.bin"
     assert run(f"{going_on} --out whole.bin").status == 0
-    stop_after_a_save(monkeypatch, signal.SIGTERM)
+    signal_after_a_save(monkeypatch, signal.SIGTERM)
     resumable = f"{going_on} --out out.bin --checkpoint-dir saved --checkpoint-every 4 --resume"
     assert run(resumable).status == 143
     other = run(f"{resumable} --freeze")
     assert (other.status, other.err.count("\n")) == (1, 1)
-    assert "is of another training: the freezing differs" in other.err
+    assert "is of another training: the frozen mask differs" in other.err
     assert run(resumable).status == 0
     assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
 
 
-# What is refused
-
-
 def refused(run: Run, command: str) -> str:
-    """The one line that a command says, and that is all it does."""
+    """Return the error line of a command that fails and changes no file."""
     write_files(command)
     before = tree()
     status, _, err = run(command)
@@ -570,7 +549,7 @@ def refused(run: Run, command: str) -> str:
         ("rare.txt --min-count 5", "none of its 500 words occurs 5 times"),
         ("one_word.txt", "training needs two words or more"),
         ("one_token.txt", "has a word of over 1,048,576 characters"),
-        ("lonely.txt", "no word has another beside it on its line"),
+        ("lonely.txt", "no word has another word beside it on its line"),
         ("cut.gz", "cut.gz: cannot be read"),
         ("cut.bz2", "cut.bz2: cannot be read"),
         ("cut.xz", "cut.xz: cannot be read"),
@@ -587,36 +566,30 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --out folder.bin", "folder.bin: is a directory"),
         ("text.txt --out out.pkl", "the ending must be .bin"),
         ("text.txt --out out", "the ending must be .bin"),
+        ("text.txt --out out.bin.gz", "the ending must be .bin"),
         (f"text.txt --out {LONG}", "cannot be written: File name too long"),
         ("text.txt --cache text.txt/cache", "text.txt/cache/text-.*: cannot be written: Not a directory"),
         ("text.txt --metrics nowhere/out.jsonl", "nowhere/out.jsonl: cannot be written"),
         ("text.txt --metrics folder", "folder: is a directory"),
         ("text.txt --dim 0", "dim is 0; it must be"),
-        ("text.txt --lr -0.1", "lr is -0.1; it must be"),
-        ("text.txt --lr nan", "lr is nan; it must be"),
         ("text.txt --lr 1e39", "lr is 1e[+]39; it must be"),
-        ("text.txt --window 0", "window is 0; it must be"),
         ("text.txt --window 1000000000000", "window is 1000000000000; it must be"),
-        ("text.txt --epochs 0", "epochs is 0; it must be"),
-        ("text.txt --block 100", "block is 100; it must be a multiple of 16"),
-        ("text.txt --held-out 1", "held_out is 1.0; it must be"),
-        ("text.txt --min-count 0", "min_count is 0; it must be"),
         ("text.txt --negative 10000000000000000000000000000000000000", "the loss is (nan|inf)|negative is"),
         ("text.txt --dim 10000000000000", "(?i)memory|dim is"),
         ("text.txt --held-out 0.999", "held.out"),
         ("short.txt", "sample"),
-        ("text.txt --thinnings -1", "thinnings is -1; it must be"),
+        ("text.txt --subsample-rounds -1", "subsample_rounds is -1; it must be"),
         ("text.txt --count-power 0", "count_power is 0.0; it must be"),
-        ("text.txt --objective softmax-counts --held-out 0.1", "it holds no text out and writes no checkpoints"),
+        ("text.txt --objective softmax-counts --held-out 0.1", "softmax-counts does not use --held-out; leave it out"),
         (
             "text.txt --objective softmax-counts --checkpoint-dir saved",
-            "it holds no text out and writes no checkpoints",
+            "softmax-counts does not use --checkpoint-dir; leave it out",
         ),
-        ("text.txt --counts kept", "negative-sampling reads the text itself; .* softmax-counts and ppmi-svd"),
-        ("text.txt --objective softmax --thinnings 3", "softmax reads the text itself; .* softmax-counts and ppmi-svd"),
-        ("text.txt --objective softmax-counts --counts text.txt", "text.txt: would overwrite another file"),
-        ("text.txt --objective softmax-counts --counts folder", "folder: is no whole folder of counts; name another"),
-        ("text.txt --objective ppmi-svd --counts text.txt/x", "text.txt/x: cannot be written: Not a directory"),
+        ("text.txt --counts-dir kept", "negative-sampling does not use --counts-dir; leave it out"),
+        ("text.txt --objective softmax --subsample-rounds 3", "softmax does not use --subsample-rounds; leave it out"),
+        ("text.txt --objective softmax-counts --counts-dir text.txt", "text.txt: would overwrite another file"),
+        ("text.txt --objective softmax-counts --counts-dir folder", "folder: not a complete folder of counts"),
+        ("text.txt --objective ppmi-svd --counts-dir text.txt/x", "text.txt/x: cannot be written: Not a directory"),
         ("text.txt --objective ppmi-svd --sample 1e-60", "a larger --sample"),
         ("text.txt --init missing.bin", "missing.bin: no such file"),
         ("text.txt --init missing", "missing: no such folder, nor file"),
@@ -627,15 +600,21 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --init text.txt", "text.txt: would overwrite another file|text.txt: "),
         ("text.txt --init v.bin --dim 3 --out ./v.bin", "v.bin: would overwrite another file"),
         ("text.txt --init folder --checkpoint-dir folder", "folder: would overwrite another file"),
-        ("text.txt --init v.bin --dim 3 --max-vocab 4", "max_vocab is 4, but 5 words are known already; give no less"),
-        ("text.txt --init v.bin --dim 3 --objective ppmi-svd", "it takes no earlier vectors and freezes none"),
+        ("text.txt --init v.bin --dim 3 --max-vocab 4", "max_vocab is 4, but 5 words are known; raise it"),
+        (
+            "text.txt --init v.bin --dim 3 --objective ppmi-svd",
+            "ppmi-svd starts from the counts themselves; leave out --init",
+        ),
         ("text.txt --init v.bin --dim 3 --min-count 9999", "none of its 60 words is known or occurs 9999 times"),
+        ("text.txt --out ./text.txt", "text.txt: would overwrite another file of this command; choose another name"),
+        ("text.txt --out out.bin --metrics out.bin", "out.bin: would overwrite another file"),
+        ("text.txt --out out.bin --metrics text.txt", "text.txt: would overwrite another file"),
         ("text.txt --freeze", "freeze keeps the vectors of --init as they are; name them"),
-        ("text.txt --objective softmax-counts --sample 1e-12 --thinnings 1", "a larger --sample"),
+        ("text.txt --objective softmax-counts --sample 1e-12 --subsample-rounds 1", "a larger --sample"),
     ],
     ids=lambda part: part[:40],
 )
-def test_what_train_refuses(options: str, message: str, run: Run) -> None:
+def test_train_refuses_invalid_input_in_a_line(options: str, message: str, run: Run) -> None:
     Path("out.bin").write_bytes(b"old")
     assert re.search(message, refused(run, f"train {options}" + ("" if "--out" in options else " --out out.bin")))
 
@@ -664,8 +643,8 @@ def test_what_train_refuses(options: str, message: str, run: Run) -> None:
         ("analogy v.bin man king woman --top 0", "top is 0; it must be at least 1"),
         ("info missing.bin", "missing.bin: no such file"),
         ("info junk.bin", "junk.bin: "),
-        ("evaluate v.bin", "name what to evaluate on"),
-        ("evaluate v.bin --similarity", "name what to evaluate on"),
+        ("evaluate v.bin", "no evaluation set"),
+        ("evaluate v.bin --similarity", "no evaluation set"),
         ("evaluate v.bin --similarity missing.txt", "missing.txt: no such file"),
         ("evaluate v.bin --analogies missing.txt", "missing.txt: no such file"),
         ("evaluate v.bin --similarity empty.txt", "empty.txt: under two of its pairs have vectors"),
@@ -675,39 +654,69 @@ def test_what_train_refuses(options: str, message: str, run: Run) -> None:
         ("evaluate v.bin --similarity constant.txt", "constant.txt: "),
         ("evaluate missing.bin --similarity pairs.txt", "missing.bin: no such file"),
         ("evaluate junk.bin --similarity pairs.txt", "junk.bin: "),
+        ("plot v.bin --out picture.jpg", "picture.jpg: the ending must be .png or .svg or .html"),
+        ("plot v.bin --out nowhere/picture.png", "nowhere/picture.png: cannot be written"),
+        ("plot missing.bin --out picture.png", "missing.bin: no such file"),
+        ("plot missing.jsonl --out picture.png", "missing.jsonl: no such file"),
+        ("plot junk.bin --out picture.png", "junk.bin: "),
+        ("plot bad.jsonl --out picture.png", "bad.jsonl: line 2 is not a report"),
+        ("plot v.bin --out picture.png --words king quen", "'quen' is not in the vocabulary; did you mean queen"),
+        ("plot v.bin --out picture.png --words king", "a map needs two words"),
+        ("plot v.bin --out picture.png --top 1", "a map needs two words"),
+        ("plot v.bin --out picture.png --top 0", "top is 0; it must be at least 1"),
+        ("plot v.bin --out map.html --words king", "a map needs two words"),
+        ("plot v.bin --out map.html --words king queen --top 2", "map.html: HTML is for maps"),
+        ("plot v.bin --out map.html --neighbors-of king", "map.html: HTML is for maps"),
+        ("plot v.bin --out picture.png --neighbors-of quen", "'quen' is not in the vocabulary"),
+        ("plot v.bin --out picture.png --neighbors-of king --method tsne", "method is tsne, which is for maps"),
+        ("plot v.bin --out picture.png --analogies man:woman", "two pairs or more"),
+        ("plot v.bin --out picture.png --analogies man:woman king", "'king' is not a pair; write two words"),
+        ("plot v.bin --out picture.png --analogies man:woman king:", "'king:' is not a pair"),
+        ("plot v.bin --out picture.png --analogies man:woman king:queen --top 3", "top is 3; .* analogies have none"),
+        ("plot v.bin --out picture.png --words man king --neighbors-of king", "--words and --neighbors-of give"),
+        ("plot bad.jsonl --out picture.png --words king", "reports in bad.jsonl and --words give"),
+        ("plot bad.jsonl --out map.html", "map.html: HTML is for maps"),
+        ("plot bad.jsonl --out picture.png --top 3", "top is 3; .* curves"),
+        ("convert missing.bin out.txt", "missing.bin: no such file"),
+        ("convert v.bin ./v.bin", "v.bin: would overwrite"),
+        ("convert v.bin out.pkl", "out.pkl: the ending must be"),
+        ("convert v.bin out.bin.gz", "out.bin.gz: the ending must be"),
+        ("convert v.bin nowhere/out.txt", "nowhere/out.txt: cannot be written"),
+        ("convert v.bin out.txt --limit 0", "limit is 0; it must be at least 1"),
+        ("convert v.tsv out.txt", "v.tsv: is written for TensorBoard"),
+        ("convert cut.vec out.txt", "cut.vec: line 3: expected"),
+        ("convert junk.bin out.txt", "junk.bin: "),
     ],
 )
-def test_what_the_others_refuse(command: str, message: str, run: Run) -> None:
+def test_invalid_input_is_refused_in_a_line(command: str, message: str, run: Run) -> None:
+    Path("out.txt").write_bytes(b"old")
     assert re.search(message, refused(run, command))
 
 
-def test_a_loss_that_is_no_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_loss_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # The default optimizer bounds its steps: no learning rate that float32 can hold gets there.
-    monkeypatch.setattr("w2v_jax.training.loop.default_optimizer", lambda corpus, config: optax.sgd(1e30))
+    monkeypatch.setattr("w2v_jax.training.loop.default_optimizer", lambda *_: row_sparse(optax.sgd(1e30)))
     assert re.search(
         r"the loss is (nan|inf) by step [\d,]+; lower the learning rate", refused(run, "train text.txt --out out.bin")
     )
 
 
-def test_a_high_learning_rate_is_survived(run: Run) -> None:
+def test_high_learning_rates_stay_finite(run: Run) -> None:
     status, printed, err = run("train text.txt --out out.bin --lr 1e30")
     assert (status, err) == (0, "")
     assert re.search(r"loss \d+\.\d{4} nats", printed)
 
 
-def test_where_metrics_cannot_go_is_said_before_the_work(run: Run) -> None:
+def test_refused_training_leaves_the_cache_and_the_metrics_alone(run: Run) -> None:
     assert run("train text.txt --out out.bin --metrics nowhere/out.jsonl").out == ""
     assert list(Path(os.environ["XDG_CACHE_HOME"]).iterdir()) == []
-
-
-def test_refused_training_leaves_the_metrics_alone(run: Run) -> None:
     refused(run, "train one_word.txt --out out.bin --metrics out.jsonl")
     Path("out.jsonl").write_text("{}\n")
     refused(run, "train lonely.txt --out out.bin --metrics out.jsonl")
     assert Path("out.jsonl").read_text() == "{}\n"
 
 
-def test_too_little_text_to_hold_any_out(run: Run) -> None:
+def test_a_small_held_out_share_is_refused_or_has_a_loss(run: Run) -> None:
     status, printed, err = run("train text.txt --out out.bin --held-out 0.001 --metrics out.jsonl")
     if status:  # either is right
         assert re.fullmatch("w2v_jax: [^\n]*held.out[^\n]*\n", err)
@@ -716,23 +725,7 @@ def test_too_little_text_to_hold_any_out(run: Run) -> None:
         assert all(map(strict_json, Path("out.jsonl").read_text().splitlines()))
 
 
-def test_a_packed_vectors_file_is_packed_or_refused(run: Run) -> None:
-    if run("train text.txt --out out.bin.gz").status:
-        assert not Path("out.bin.gz").exists()
-    else:
-        assert run("neighbors out.bin.gz animal1").status == 0
-
-
-def test_the_folder_in_an_archive_is_not_its_text(run: Run) -> None:
-    status, printed, err = run("train folder.zip --out out.bin")
-    assert (status, err) == (0, "")
-    assert "60 vectors in out.bin" in printed
-
-
-# What comes in between
-
-
-def test_an_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keyboard_interrupt_writes_no_vectors(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
@@ -743,41 +736,29 @@ def test_an_interrupt(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(tree()) == ["text.txt"]
 
 
-def test_a_stop_while_counting_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigterm_while_counting_leaves_no_files(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*args: object) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("w2v_jax.text.counting._sum", stop)
-    status, _, err = run("train text.txt --out out.bin --objective ppmi-svd --counts kept --cache encoded")
+    monkeypatch.setattr("w2v_jax.counts.cooccurrence._count_chunks", stop)
+    status, _, err = run("train text.txt --out out.bin --objective ppmi-svd --counts-dir kept --cache encoded")
     assert (status, err) == (143, "w2v_jax: ended by SIGTERM\n")
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert {name.split("/")[0] for name in tree()} == {"text.txt", "encoded"}
 
 
-def test_an_interrupt_from_outside() -> None:
-    training = program("train text.txt --out out.bin --metrics out.jsonl --epochs 100000")
-    metrics = Path("out.jsonl")
-    while training.poll() is None and not (metrics.exists() and metrics.read_text()):
-        time.sleep(0.05)
-    training.send_signal(signal.SIGINT)
-    _, err = training.communicate(timeout=30)
-    assert training.returncode == 130
-    assert re.fullmatch("w2v_jax: stopped[^\n]*\n", err)
-    assert set(tree()) == {"text.txt", "out.jsonl"}
-
-
-every_stop = pytest.mark.parametrize(
+every_signal = pytest.mark.parametrize(
     ("number", "status", "line"),
     [(signal.SIGTERM, 143, "w2v_jax: ended by SIGTERM\n"),
      (signal.SIGINT, 130, "w2v_jax: stopped; no vectors were written\n")],
 )  # fmt: skip
 
 
-@every_stop
-def test_a_stop_in_a_garbage_collection(
+@every_signal
+def test_signal_in_a_garbage_collection_ends_the_command(
     number: int, status: int, line: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python drops what is raised there."""
+    """Python drops exceptions raised there."""
 
     def stop(phase: str, _: object) -> None:
         if phase == "start":
@@ -797,42 +778,50 @@ def test_a_stop_in_a_garbage_collection(
     assert list(tree()) == ["text.txt"]
 
 
-@every_stop
-def test_stops_in_an_import_are_one_after_it(
+@every_signal
+def test_signals_in_an_import_are_delivered_once_after_it(
     number: int, status: int, line: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """People press again where nothing is said; the module is there, whole."""
+    """The import is completed, however often the signal comes."""
     stops = f"for _ in range(3):\n    os.kill(os.getpid(), {number:d})\n    time.sleep(0.01)"
-    Path("stops_itself.py").write_text(f"import os, time\n{stops}\nwhole = True\n")
+    Path("signals_itself.py").write_text(f"import os, time\n{stops}\nwhole = True\n")
     monkeypatch.syspath_prepend(os.getcwd())
 
     def load(*args: object, **named: object) -> None:
-        importlib.import_module("stops_itself")
+        importlib.import_module("signals_itself")
         time.sleep(10)
         raise AssertionError("trains on")
 
     monkeypatch.setattr("w2v_jax.training.loop.train", load)
     assert run("train text.txt --out out.bin")[::2] == (status, line)
-    assert sys.modules.pop("stops_itself").whole
-    time.sleep(0.05)  # for what would be sent once more
-    assert not [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+    assert sys.modules.pop("signals_itself").whole
+    time.sleep(0.05)  # a second delivery would come in this time
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
-def test_a_stop_of_a_program_that_is_imported() -> None:
-    """The import that is under way is not the command's."""
-    write_files("text.txt")
-    command = ["train", "text.txt", "--out", "out.bin", "--metrics", "out.jsonl", "--epochs", "100000"]
-    Path("calls_us.py").write_text(f"from w2v_jax.cli import main\nmain({command})\n")
-    training = subprocess.Popen([sys.executable, "-c", "import calls_us"], stderr=subprocess.PIPE, text=True)
-    while training.poll() is None and not Path("out.jsonl").exists():
+@every_signal
+@pytest.mark.parametrize("imported", [False, True])
+def test_training_ends_on_signals_to_its_process(imported: bool, number: int, status: int, line: str) -> None:
+    """The import of a program that calls `main` does not count as an import of the command."""
+    options = ["--metrics", str(Path("out.jsonl").absolute()), "--epochs", "100000"]
+    command = ["train", "text.txt", "--out", "out.bin", *options]
+    if imported:
+        write_files("text.txt")
+        code = f"signal.signal(signal.SIGINT, signal.default_int_handler)\nmain({command})"
+        Path("calls_main.py").write_text(f"import signal\nfrom w2v_jax.cli import main\n{code}\n")
+        training = subprocess.Popen([sys.executable, "-c", "import calls_main"], stderr=subprocess.PIPE, text=True)
+    else:
+        training = program(" ".join(command))
+    while training.poll() is None and not (Path("out.jsonl").exists() and Path("out.jsonl").read_text()):
         time.sleep(0.05)
-    training.terminate()
+    training.send_signal(number)
     _, err = training.communicate(timeout=30)
-    assert (training.returncode, err.splitlines()[-1]) == (143, "w2v_jax: ended by SIGTERM")
+    assert (training.returncode, err) == (status, line)
+    assert {name for name in tree() if "__pycache__" not in name} <= {"text.txt", "out.jsonl", "calls_main.py"}
 
 
 @pytest.mark.parametrize("command", ["neighbors v.txt man woman king queen apple", "--help"])
-def test_a_reader_that_leaves_is_not_told(command: str) -> None:
+def test_closed_pipes_are_not_errors(command: str) -> None:
     running = program(command)
     assert running.stdout
     running.stdout.close()
@@ -842,7 +831,7 @@ def test_a_reader_that_leaves_is_not_told(command: str) -> None:
     running.wait()
 
 
-def test_a_full_disk() -> None:
+def test_full_disk_is_reported() -> None:
     with open("/dev/full", "w") as full:
         running = program("neighbors v.txt king", stdout=full)
     _, err = running.communicate()
@@ -851,19 +840,19 @@ def test_a_full_disk() -> None:
 
 
 WRITERS = [
-    *(f"convert v.txt out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".npz", ".tsv")),
+    *(f"convert v.txt out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".tsv")),
     *(f"plot v.bin --out out{end}" for end in (".png", ".svg", ".html")),
     "plot v.bin --out out.png --neighbors-of king --top 2",
     "plot v.bin --out out.svg --analogies man:woman king:queen",
     "plot ok.jsonl --out out.png",
     "train text.txt --cache kept --out out.bin",
-    "train text.txt --cache kept --out out.bin --objective ppmi-svd --counts counts",
+    "train text.txt --cache kept --out out.bin --objective ppmi-svd --counts-dir counts",
 ]
 
 
 @pytest.mark.parametrize("command", WRITERS)
 @pytest.mark.parametrize("room", [0, 20])
-def test_a_disk_that_fills_up_leaves_the_old_files(command: str, room: int, run: Run) -> None:
+def test_full_disk_leaves_the_old_files(command: str, room: int, run: Run) -> None:
     """Whichever file it is that grows too long: the encoded corpus here."""
     Path("out.metadata.tsv").write_bytes(b"old")
     Path(next(word for word in command.split() if word.startswith("out."))).write_bytes(b"old")
@@ -877,9 +866,9 @@ def test_a_disk_that_fills_up_leaves_the_old_files(command: str, room: int, run:
 
 
 @pytest.mark.parametrize(
-    ("options", "room"), [("", 2_000), ("--objective ppmi-svd --counts counts", 5), ("--objective ppmi-svd", 5)]
+    ("options", "room"), [("", 2_000), ("--objective ppmi-svd --counts-dir counts", 5), ("--objective ppmi-svd", 5)]
 )
-def test_a_disk_that_fills_up_after_the_encoding(options: str, room: int, run: Run) -> None:
+def test_full_disk_after_the_encoding_leaves_the_old_files(options: str, room: int, run: Run) -> None:
     Path("out.bin").write_bytes(b"old")
     Path("other.bin").write_bytes(b"old")
     assert run("train text.txt --out other.bin").status == 0
@@ -891,7 +880,7 @@ def test_a_disk_that_fills_up_after_the_encoding(options: str, room: int, run: R
     assert sorted(Path(os.environ["XDG_CACHE_HOME"]).rglob("*")) == cached
 
 
-def test_two_files_change_together_or_not_at_all(run: Run) -> None:
+def test_projector_files_are_replaced_together(run: Run) -> None:
     """The words are longer here than the vectors, which therefore find room."""
     Path("long.txt").write_text(f"{'long' * 100} 1 0\n{'word' * 100} 0 1\n")
     for name in ("out.tsv", "out.metadata.tsv"):
@@ -902,8 +891,8 @@ def test_two_files_change_together_or_not_at_all(run: Run) -> None:
     assert tree() == before
 
 
-def test_a_full_disk_for_metrics_does_not_end_a_training(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "DISPATCH", 2)
+def test_full_disk_for_metrics_does_not_end_training(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
     assert len(Path("whole.jsonl").read_bytes()) > 4_000 > len(Path("whole.bin").read_bytes())
@@ -919,14 +908,14 @@ def test_a_full_disk_for_metrics_does_not_end_a_training(run: Run, monkeypatch: 
 
 @pytest.mark.parametrize(
     "command",
-    [*(f"convert v.txt place/out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".npz", ".tsv")),
+    [*(f"convert v.txt place/out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".tsv")),
      *(f"plot v.bin --out place/out{end}" for end in (".png", ".svg", ".html")),
      "train text.txt --out place/out.bin", "train text.txt --out out.bin --metrics place/out.jsonl",
      "train text.txt --out out.bin --cache place",
-     "train text.txt --out out.bin --objective ppmi-svd --counts place/counts"],
+     "train text.txt --out out.bin --objective ppmi-svd --counts-dir place/counts"],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["a file", "a read-only folder"])
-def test_a_folder_that_cannot_be_written(command: str, kind: str, run: Run) -> None:
+def test_unwritable_folders_are_reported(command: str, kind: str, run: Run) -> None:
     place = Path("place")
     if kind == "a file":
         place.write_bytes(b"")
@@ -937,40 +926,11 @@ def test_a_folder_that_cannot_be_written(command: str, kind: str, run: Run) -> N
     assert ": cannot be written: " in refused(run, command)
 
 
-def test_no_standard_output() -> None:
+def test_closed_standard_output_is_no_error() -> None:
     write_files("v.txt")
     command = ["sh", "-c", '"$0" -m w2v_jax neighbors "$1" king >&-', sys.executable, str(Path("v.txt").absolute())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_a_refusal_in_a_process_of_its_own() -> None:
-    running = program("train missing.txt --out out.bin")
-    out, err = running.communicate()
-    assert (running.returncode, out) == (1, "")
-    assert re.fullmatch("w2v_jax: [^\n]*missing.txt: no such file\n", err)
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["train text.txt --out ./text.txt", "train text.txt --out out.bin --metrics out.bin",
-     "train text.txt --out out.bin --metrics text.txt"],
-)  # fmt: skip
-def test_nothing_that_a_command_names_is_overwritten(command: str, run: Run) -> None:
-    outcome = run(command)
-    assert outcome.status == 1
-    assert re.fullmatch(r"w2v_jax: \S+: would overwrite another file of this command; [^\n]+\n", outcome.err)
-    assert Path("text.txt").read_bytes() == TEXT
-
-
-def test_a_link_is_written_through(run: Run) -> None:
-    Path("link.bin").symlink_to("target.bin")
-    assert run("train text.txt --out link.bin").status == 0
-    assert Path("link.bin").is_symlink()
-    assert len(KeyedVectors.load("target.bin")) == 60
-
-
-# Pictures
 
 
 @pytest.mark.parametrize(
@@ -982,54 +942,9 @@ def test_a_link_is_written_through(run: Run) -> None:
 def test_plot(options: str, ending: str, run: Run) -> None:
     assert run(f"plot v.bin --out picture.{ending} {options}") == (0, f"drawn in picture.{ending}\n", "")
     assert Path(f"picture.{ending}").read_bytes().startswith(b"\x89PNG" if ending == "png" else b"<?xml")
-
-
-@pytest.mark.parametrize("options", ["", "--top 3", "--words king queen"])
-def test_plot_for_a_browser(options: str, run: Run) -> None:
-    assert run(f"plot v.txt --out map.html {options}") == (0, "drawn in map.html\n", "")
-    page = Path("map.html").read_text()
-    assert page.startswith("<!doctype html>")
-    assert '"king"' in page
-
-
-def test_plot_of_a_training(run: Run) -> None:
-    assert run("train text.txt --out out.bin --metrics out.jsonl --held-out 0.2").status == 0
-    assert run("plot out.jsonl --out loss.png") == (0, "drawn in loss.png\n", "")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ("v.bin --out picture.jpg", "picture.jpg: the ending must be .png or .svg or .html"),
-        ("v.bin --out nowhere/picture.png", "nowhere/picture.png: cannot be written"),
-        ("missing.bin --out picture.png", "missing.bin: no such file"),
-        ("missing.jsonl --out picture.png", "missing.jsonl: no such file"),
-        ("junk.bin --out picture.png", "junk.bin: "),
-        ("bad.jsonl --out picture.png", "bad.jsonl: line 2 is no report"),
-        ("v.bin --out picture.png --words king quen", "'quen' is not in the vocabulary; did you mean queen"),
-        ("v.bin --out picture.png --words king", "a map of 1 word"),
-        ("v.bin --out picture.png --top 1", "a map of 1 word"),
-        ("v.bin --out picture.png --top 0", "top is 0; it must be at least 1"),
-        ("v.bin --out map.html --words king", "a map of 1 word"),
-        ("v.bin --out map.html --words king queen --top 2", "map.html: HTML is for maps"),
-        ("v.bin --out map.html --neighbors-of king", "map.html: HTML is for maps"),
-        ("v.bin --out picture.png --neighbors-of quen", "'quen' is not in the vocabulary"),
-        ("v.bin --out picture.png --neighbors-of king --method tsne", "method is tsne; it lays out maps"),
-        ("v.bin --out picture.png --analogies man:woman", "two pairs or more"),
-        (
-            "v.bin --out picture.png --analogies man:woman king",
-            "'king' is no pair; write its two words",
-        ),
-        ("v.bin --out picture.png --analogies man:woman king:", "'king:' is no pair"),
-        ("v.bin --out picture.png --analogies man:woman king:queen --top 3", "top is 3; .* analogies have none"),
-        ("v.bin --out picture.png --words man king --neighbors-of king", "--words and --neighbors-of are pictures of"),
-        ("bad.jsonl --out picture.png --words king", "the reports in bad.jsonl and --words are pictures of their own"),
-        ("bad.jsonl --out map.html", "map.html: HTML is for maps"),
-        ("bad.jsonl --out picture.png --top 3", "top is 3; .* curves"),
-    ],
-)
-def test_what_plot_refuses(options: str, message: str, run: Run) -> None:
-    assert re.search(message, refused(run, f"plot {options}"))
+    if options in ("", "--top 3", "--words king queen apple"):
+        assert run(f"plot v.txt --out map.html {options}") == (0, "drawn in map.html\n", "")
+        assert Path("map.html").read_text().startswith("<!doctype html>")
 
 
 def test_plot_without_scikit_learn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1037,7 +952,7 @@ def test_plot_without_scikit_learn(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     assert re.search("t-SNE needs scikit-learn: pip install", refused(run, "plot v.bin --out map.svg --method tsne"))
 
 
-def test_what_does_not_fit_into_memory_is_said_in_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_error_is_reported_in_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_large(*_: Any, **__: Any) -> None:
         raise MemoryError
 
@@ -1051,7 +966,9 @@ def test_what_does_not_fit_into_memory_is_said_in_a_line(run: Run, monkeypatch: 
     [("neighbors odd.txt été --top 1", "{}: {} 1.000"), ("neighbors odd.txt été --top 1 --json", ""),
      ("info odd.txt", "")],
 )  # fmt: skip
-def test_letters_that_the_output_has_not(command: str, expected: str, encoding: str, folder: Path) -> None:
+def test_letters_outside_the_output_encoding_are_escaped(
+    command: str, expected: str, encoding: str, folder: Path
+) -> None:
     Path("odd.txt").write_text("2 2\nété 1 2\n水 2 4\n", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "w2v_jax", *command.split()], capture_output=True,
@@ -1067,10 +984,7 @@ def test_letters_that_the_output_has_not(command: str, expected: str, encoding: 
         assert said == expected.format(*spelled) + "\n"
 
 
-# Converting
-
-
-@pytest.mark.parametrize("out", ["out.bin", "out.txt", "out.vec", "out.safetensors", "out.npz"])
+@pytest.mark.parametrize("out", ["out.bin", "out.txt", "out.vec", "out.safetensors"])
 def test_convert(out: str, run: Run) -> None:
     assert run(f"convert v.txt {out}") == (0, f"5 vectors in {out}\n", "")
     assert run(f"convert {out} back.bin --limit 4") == (0, "4 vectors in back.bin\n", "")
@@ -1093,32 +1007,12 @@ def test_convert_words_that_are_not_utf_8(run: Run) -> None:
     assert "errors 'replace' or 'ignore' would read it" in refused(run, "convert bad.txt out.txt")
 
 
-@pytest.mark.parametrize("out", ["out.safetensors", "out.npz"])
-def test_train_keeps_both_tables_where_they_fit(out: str, run: Run) -> None:
-    assert run(f"train text.txt --out {out}").status == 0
-    assert run(f"convert {out} other{out}").status == 0
-    kept = KeyedVectors.load(f"other{out}")
+def test_safetensors_keeps_both_tables_and_counts(run: Run) -> None:
+    assert run("train text.txt --out out.safetensors").status == 0
+    assert run("convert out.safetensors other.safetensors").status == 0
+    kept = KeyedVectors.load("other.safetensors")
     assert kept.params is not None
     assert kept.counts is not None
     assert kept.counts.sum() == 20_000
     assert (kept.params.center == kept.vectors).all()
     assert kept.params.outside.shape == (60, 8)
-
-
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        ("convert missing.bin out.txt", "missing.bin: no such file"),
-        ("convert v.bin ./v.bin", "v.bin: would overwrite"),
-        ("convert v.bin out.pkl", "out.pkl: the ending must be"),
-        ("convert v.bin out.bin.gz", "out.bin.gz: the ending must be"),
-        ("convert v.bin nowhere/out.txt", "nowhere/out.txt: cannot be written"),
-        ("convert v.bin out.txt --limit 0", "limit is 0; it must be at least 1"),
-        ("convert v.tsv out.txt", "v.tsv: is written for TensorBoard"),
-        ("convert cut.vec out.txt", "cut.vec: line 3: expected"),
-        ("convert junk.bin out.txt", "junk.bin: "),
-    ],
-)
-def test_what_convert_refuses(command: str, message: str, run: Run) -> None:
-    Path("out.txt").write_bytes(b"old")
-    assert re.search(message, refused(run, command))

@@ -1,4 +1,4 @@
-"""Configs are checked when they are made."""
+"""Configs check their fields when they are made."""
 
 import dataclasses
 import math
@@ -6,35 +6,62 @@ from typing import Any
 
 import pytest
 
-from w2v_jax.config import CountsConfig, TextConfig, TrainConfig
+from w2v_jax.config import CheckpointConfig, MeshConfig, ProcessConfig, StreamConfig, TextConfig, TrainConfig
+from w2v_jax.counts.config import CountsConfig
 from w2v_jax.errors import InputError
+
+OUT_OF_RANGE: list[tuple[type, str, list[Any]]] = [
+    (TrainConfig, "dim", [0, -1, 2**31, 1.5, True]),
+    (TrainConfig, "negative", [0]),
+    (TrainConfig, "shared_negatives", [0]),
+    (TrainConfig, "noise_power", [math.nan, 3.0, []]),
+    (TrainConfig, "lr", [0, -0.025, math.nan, math.inf, "fast", True]),
+    (TrainConfig, "whitening", [-0.1, 0.6, math.nan, "0.1"]),
+    (StreamConfig, "window", [0]),
+    (TrainConfig, "window", [0]),
+    (StreamConfig, "epochs", [0]),
+    (StreamConfig, "batch_tokens", [0, 100]),
+    (StreamConfig, "sample", [-1e-3, math.nan, {}, 10**400]),
+    (StreamConfig, "seed", [-1, 2**32]),
+    (StreamConfig, "held_out", [1.0, -0.1, None]),
+    (TextConfig, "min_count", [0]),
+    (TextConfig, "max_vocab", [0]),
+    (TextConfig, "normalize", ["NFX"]),
+    (CountsConfig, "count_power", [{}]),
+    (CountsConfig, "context_smoothing", ["1"]),
+    (CountsConfig, "distance", [{}]),
+    (MeshConfig, "devices", [0]),
+    (MeshConfig, "vocabulary_shards", [0]),
+    (MeshConfig, "local_steps", [0, 1 << 16]),
+    (ProcessConfig, "patience", [0]),
+    (CheckpointConfig, "checkpoint_every", [0]),
+]
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("config", "field", "value"), [(config, field, value) for config, field, values in OUT_OF_RANGE for value in values]
+)
+def test_field_out_of_range_is_named(config: Any, field: str, value: Any) -> None:
+    with pytest.raises(InputError, match=f"^{field} is .*; it must be [^\n]*$"):
+        config(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("config", "fields", "message"),
     [
-        ("dim", 0), ("dim", -1), ("window", 0), ("epochs", 0), ("negative", 0), ("noise", 0), ("block", 0),
-        ("block", 100), ("sample", -1e-3), ("sample", math.nan), ("lr", 0), ("lr", -0.025), ("lr", math.nan),
-        ("lr", math.inf), ("seed", -1), ("seed", 2**32), ("held_out", 1.0), ("held_out", -0.1),
-        ("objective", "hierarchical"), ("noise_power", math.nan), ("noise_power", 3.0),
-        ("lr", "fast"), ("lr", True), ("sample", {}), ("sample", 10**400), ("held_out", None), ("noise_power", []),
+        (MeshConfig, {"local_steps": 4}, "local_steps is 4, which needs several devices, each with whole tables"),
+        (MeshConfig, {"local_steps": 4, "devices": 1}, "local_steps is 4, which needs several devices"),
+        (MeshConfig, {"local_steps": 4, "devices": 8, "vocabulary_shards": 4}, "no --vocabulary-shards"),
+        (ProcessConfig, {"coordinator": "localhost:1"}, "need --coordinator, --processes and --process, all three"),
+        (ProcessConfig, {"processes": 2, "process": 0}, "need --coordinator"),
+        (ProcessConfig, {"cluster": True, "process": 0}, "or --cluster alone"),
+        (ProcessConfig, {"coordinator": "a:1", "processes": 2, "process": 2}, "process is 2.* integer from 0 to 1"),
+        (CheckpointConfig, {"resume": True}, "resume needs the folder of the checkpoints"),
     ],
-)  # fmt: skip
-def test_a_training_field_out_of_range_is_named(field: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"^{field} is .*; it must be [^\n]*$"):
-        TrainConfig(**{field: value})
-
-
-@pytest.mark.parametrize(("field", "value"), [("min_count", 0), ("max_vocab", 0), ("normalize", "NFX")])
-def test_a_text_field_out_of_range_is_named(field: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"^{field} is .*; it must be [^\n]*$"):
-        TextConfig(**{field: value})
-
-
-@pytest.mark.parametrize(("field", "value"), [("count_power", {}), ("context_power", "1"), ("distance", {})])
-def test_a_counts_field_out_of_range_is_named(field: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"^{field} is .*; it must be [^\n]*$"):
-        CountsConfig(**{field: value})
+)
+def test_fields_that_do_not_go_together_are_refused(config: Any, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        config(**fields)
 
 
 def test_configs_are_frozen() -> None:

@@ -1,8 +1,9 @@
-"""Folders of files that were costly to make: whole or not there, and known by what they were made from."""
+"""Cache directories that are written atomically and found again by a key of their inputs."""
 
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,51 +14,50 @@ import platformdirs
 
 from .errors import InputError
 
-META = "about.json"
+MANIFEST = "about.json"
 
 
-def default_cache() -> Path:
-    """Where encoded corpora, counts and downloads lie when nobody names a folder."""
-    return platformdirs.user_cache_path("w2v_jax")
+def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder for encoded corpora, counts and downloads, by default the user's cache."""
+    return platformdirs.user_cache_path("w2v_jax") if folder is None else Path(folder)
 
 
 def digest(key: dict[str, Any]) -> str:
-    """A short name for a key."""
+    """Return a short hash of a key, to name its directory."""
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
-def making(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Give (another folder to write files in, what to say about them); it gets its name when all is written.
+def atomic_dir(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield a temporary directory and a manifest to fill; rename the directory to `folder` at the end.
 
-    A folder of that name that is not whole is replaced, and one of the same key is left as it is; one
-    that holds other files than those is never touched.
+    An incomplete directory of that name is replaced; a complete one of the same key is kept.
 
     Raises:
-      InputError: the folder cannot be written, or holds something else.
+      InputError: the directory cannot be written, or `folder` holds other files.
     """
-    about: dict[str, Any] = {"key": key}
+    manifest: dict[str, Any] = {"key": key}
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     try:
         temporary.mkdir(parents=True)
-        yield temporary, about
-        about["checksums"] = {path.name: checksum(path) for path in sorted(temporary.iterdir())}
-        (temporary / META).write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+        yield temporary, manifest
+        manifest["checksums"] = {path.name: checksum(path) for path in sorted(temporary.iterdir())}
+        (temporary / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
         try:
             temporary.replace(folder)
-        except OSError:  # something is there: another process was quicker, or it is what was found unfit
-            there = whole(folder)
-            ours = {path.name for path in temporary.iterdir()}
-            if there is None and {path.name for path in folder.iterdir()} <= ours:
+        except OSError:  # the name is taken: by a faster process, or by an incomplete directory
+            if {path.name for path in folder.iterdir()} <= {MANIFEST, *manifest["checksums"]} and not read_manifest(
+                folder
+            ):
                 shutil.rmtree(folder, ignore_errors=True)
                 temporary.replace(folder)
-            elif there is None or there["key"] != key:
+            elif lookup(folder, key) is None:
                 raise InputError(f"{folder}: holds something else; name another folder") from None
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from error
@@ -65,17 +65,16 @@ def making(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, 
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def made(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
-    """What `making` was told about the folder, unless it is not there, not whole, or not of this key."""
-    about = whole(folder)
-    return about if about is not None and about["key"] == key else None
+def lookup(folder: Path, key: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest of a complete directory of this key, else None."""
+    return manifest if (manifest := read_manifest(folder)) and manifest["key"] == key else None
 
 
-def whole(folder: Path) -> dict[str, Any] | None:
-    """What `making` was told about the folder, unless it is not there or not whole."""
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a directory whose files all have their checksums, else None."""
     try:
-        about = json.loads((folder / META).read_text(encoding="utf-8"))
-        right = all(checksum(folder / Path(name).name) == sum_ for name, sum_ in about["checksums"].items())
-        return about if right and isinstance(about["key"], dict) else None
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        intact = all(checksum(folder / Path(name).name) == sha256 for name, sha256 in manifest["checksums"].items())
+        return manifest if intact and isinstance(manifest["key"], dict) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -1,216 +1,167 @@
-"""Every choice that reading a text and training on it makes, in frozen dataclasses checked when made."""
+"""Every option of reading a text and training on it, in frozen dataclasses that check their fields."""
 
 import dataclasses
-import math
+from collections.abc import Callable
 from numbers import Real
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from .errors import InputError
 
-TILE = 16  # consecutive tokens that meet in one matrix product (S)
+TILE = 16  # consecutive tokens that share one matrix product (S)
+Allowed = tuple[type, Callable[[Any], bool], str]  # in a field's annotation: a type, a test, and a description
 
-Objective = Literal["negative-sampling", "naive-softmax", "softmax", "softmax-counts", "ppmi-svd"]
-Distance = Literal["linear", "flat", "harmonic"]
+
+def integer(low: int, high: int) -> Allowed:
+    description = f"an integer from {low} to {high - 1}" if high < 2**63 else f"an integer, at least {low}"
+    return (int, lambda value: low <= value < high, description)
+
+
+def one_of(literal: Any) -> Allowed:
+    return (str, get_args(literal).__contains__, f"one of {', '.join(get_args(literal))}")
+
+
 UnicodeForm = Literal["NFC", "NFD", "NFKC", "NFKD"]
+POSITIVE, UNBOUNDED = integer(1, 2**31), integer(1, 2**63)
+PositiveInt = Annotated[int, POSITIVE]
 
 
 @dataclasses.dataclass(frozen=True)
-class TextConfig:
-    """How text becomes words, and which of them get vectors.
-
-    Raises:
-      InputError: a field is out of its range.
-    """
-
-    min_count: int = 5
-    """Words seen fewer times than this have no vector; windows close over them."""
-    max_vocab: int | None = None
-    """At most this many words, the most frequent ones; words known from an earlier text come first."""
-    lowercase: bool = False
-    """Make all letters small."""
-    normalize: UnicodeForm | None = None
-    """Unicode normalization, so that one spelling is one word."""
+class CheckedConfig:
+    """A base class whose fields are checked: InputError names one that has neither an allowed value nor its default."""
 
     def __post_init__(self) -> None:
-        _check("min_count", self.min_count, _is_int(self.min_count, 1, 2**63), "an integer, at least 1")
-        if self.max_vocab is not None:
-            _check("max_vocab", self.max_vocab, _is_int(self.max_vocab, 1, 2**63), "an integer, at least 1")
-        forms = get_args(UnicodeForm)
-        if self.normalize is not None:
-            _check("normalize", self.normalize, self.normalize in forms, f"one of {', '.join(forms)}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            for kind, test, description in getattr(field.type, "__metadata__", ()):
+                fits = isinstance(value, kind) and not isinstance(value, bool) and test(value)
+                if not fits and value is not field.default:
+                    raise InputError(f"{field.name} is {value}; it must be {description}")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """How to train.
+class TextConfig(CheckedConfig):
+    """How text becomes words, and which of them get vectors."""
 
-    Raises:
-      InputError: a field is out of its range.
+    min_count: Annotated[int, UNBOUNDED] = 5
+    """Words seen fewer times than this have no vector; windows close over them."""
+    max_vocab: Annotated[int | None, UNBOUNDED] = None
+    """At most this many words, the most frequent ones; words known from an earlier text come first."""
+    lowercase: bool = False
+    """Make all letters lower case."""
+    normalize: Annotated[UnicodeForm | None, one_of(UnicodeForm)] = None
+    """Unicode normalization, so that one spelling is one word."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PassConfig(CheckedConfig):
+    """How a corpus, or its counts, are passed over."""
+
+    window: PositiveInt = 5
+    """Outside words stand at most this many tokens from their center; near ones count more."""
+    epochs: PositiveInt = 5
+    """Passes over the corpus or its counts."""
+    sample: Annotated[float, (Real, lambda share: 0 <= share < 3e38, "0 (keep every token) or more")] = 1e-3
+    """Subsampling threshold for frequent words, as a share of all tokens; 0 keeps every token."""
+    seed: Annotated[int, integer(0, 2**32)] = 0
+    """The same seed gives the same vectors, bit for bit."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamConfig(PassConfig):
+    """How a corpus becomes a stream of blocks."""
+
+    batch_tokens: Annotated[PositiveInt, (int, lambda size: size % TILE == 0, f"a multiple of {TILE}")] = 1024
+    """Tokens that a step trains on (T), a multiple of 16."""
+    held_out: Annotated[float, (Real, lambda share: 0 <= share < 1, "at least 0 and under 1")] = 0.0
+    """Share of the corpus kept from training, to report its loss beside the training loss."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig(StreamConfig):
+    """How to train.
 
     >>> TrainConfig(dim=0)
     Traceback (most recent call last):
     w2v_jax.errors.InputError: dim is 0; it must be an integer from 1 to 2147483647
     """
 
-    dim: int = 100
+    dim: PositiveInt = 100
     """Numbers in a word vector (D); on one CPU device, multiples of 8 train a tenth faster than others."""
-    window: int = 5
-    """Outside words stand at most this many tokens from their center; near ones count more."""
-    epochs: int = 5
-    """Passes over the corpus, or over its counts."""
-    sample: float = 1e-3
-    """Subsampling threshold for frequent words, as a share of all tokens; 0 keeps every token."""
-    negative: int = 5
-    """Weight of the noise: negatives for each outside word."""
-    noise_power: float = 0.75
+    negative: PositiveInt = 5
+    """Negatives for each outside word."""
+    noise_power: Annotated[float, (Real, lambda power: -2 <= power <= 2, "a number from -2 to 2")] = 0.75
     """Noise words are drawn by their counts to this power; 0 draws all words alike."""
-    lr: float = 0.04
-    """Learning rate at the start; it falls linearly to a ten-thousandth of itself."""
-    seed: int = 0
-    """The same seed gives the same vectors, bit for bit."""
-    objective: Objective = "negative-sampling"
-    """softmax scores every word of the vocabulary for every center: exact, and slow; naive-softmax is the same,
-    and holds all the scores at once. softmax-counts is exact too, and learns from the co-occurrence counts of the
-    whole corpus in each pass, whatever its length; ppmi-svd factors those counts, without training."""
-    block: int = 1024
-    """Tokens that a step trains on (T), a multiple of 16."""
-    noise: int = 32
+    shared_negatives: PositiveInt = 32
     """Noise words that 16 consecutive tokens draw and share (K)."""
-    held_out: float = 0.0
-    """Share of the corpus kept from training, to report its loss beside the training loss."""
-
-    def __post_init__(self) -> None:
-        for name in ("dim", "window", "epochs", "negative", "block", "noise"):
-            _check(name, getattr(self, name), _is_int(getattr(self, name), 1, 2**31), "an integer from 1 to 2147483647")
-        _check("block", self.block, self.block % TILE == 0, f"a multiple of {TILE}")
-        _check("seed", self.seed, _is_int(self.seed, 0, 2**32), "an integer from 0 to 4294967295")
-        _check("sample", self.sample, 0 <= _number(self.sample) < 3e38, "0 (keep every token) or more")
-        _check("noise_power", self.noise_power, -2 <= _number(self.noise_power) <= 2, "a number from -2 to 2")
-        _check("lr", self.lr, 0 < _number(self.lr) < 3e38, "a number above 0 (and in float32)")
-        _check("held_out", self.held_out, 0 <= _number(self.held_out) < 1, "at least 0 and under 1")
-        objectives = get_args(Objective)
-        _check("objective", self.objective, self.objective in objectives, f"one of {', '.join(objectives)}")
+    lr: Annotated[float, (Real, lambda rate: 0 < rate < 3e38, "a number above 0 (and in float32)")] = 0.04
+    """Learning rate at the start; it falls linearly to a ten-thousandth of itself."""
+    objective: str = "negative-sampling"
+    """The model, unless one is given. softmax scores every word of the vocabulary for every center: exact, and slow;
+    naive-softmax is the same, and holds all the scores at once."""
+    whitening: Annotated[float | None, (Real, lambda power: 0 <= power <= 0.5, "a number from 0 to 0.5")] = None
+    """Power of the partial whitening of the trained tables, which keeps all scores; 0 for none, by default the model's
+    own (0.1 for the objectives named here)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshConfig:
-    """Which devices train, and how the tables are shared out over them.
+class MeshConfig(CheckedConfig):
+    """Which devices train, and how the tables are sharded over them."""
 
-    Raises:
-      InputError: a field is out of its range.
-    """
-
-    devices: int | None = None
-    """Devices that train; by default one, or, where several processes train together, all. A CPU is as many as are
-    asked for here, up to its cores, unless JAX has begun, or was told another number (JAX_NUM_CPU_DEVICES)."""
-    vocabulary_shards: int = 1
-    """Parts that both tables are split into, for a vocabulary that one device cannot hold; they divide the devices."""
-    local_steps: int = 1
-    """Steps that each device takes by itself, on blocks and tables of its own, until all meet. With 1 all share each
-    block. For two cores of a CPU some 256, where the text has many times as many blocks; for more devices, fewer."""
+    devices: Annotated[int | None, POSITIVE] = None
+    """Devices that train; by default one, or all where several processes train together. A CPU becomes as many devices
+    as this says, up to its cores, unless JAX has begun or JAX_NUM_CPU_DEVICES sets another number."""
+    vocabulary_shards: PositiveInt = 1
+    """Shards of each table, for a vocabulary that one device cannot hold; their number divides the devices."""
+    local_steps: Annotated[int, integer(1, 2**16)] = 1
+    """Local SGD: steps that each device takes on its own replica of the tables, between two merges of the replicas.
+    With 1 all devices share each block. Give two CPU cores some 256, if the text has many times as many blocks; give
+    more devices fewer."""
 
     def __post_init__(self) -> None:
-        if self.devices is not None:
-            _check("devices", self.devices, _is_int(self.devices, 1, 2**31), "an integer, at least 1")
-        shards = self.vocabulary_shards
-        _check("vocabulary_shards", shards, _is_int(shards, 1, 2**31), "an integer, at least 1")
-        _check("local_steps", self.local_steps, _is_int(self.local_steps, 1, 2**16), "an integer from 1 to 65535")
+        super().__post_init__()
         if self.local_steps > 1 and ((self.devices or 1) == 1 or self.vocabulary_shards != 1):
-            raise InputError(f"local_steps is {self.local_steps}, which is for several devices, each with whole "
+            raise InputError(f"local_steps is {self.local_steps}, which needs several devices, each with whole "
                              "tables; give --devices 2 or more, and no --vocabulary-shards")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
-class ProcessConfig:
-    """Which processes train together; the same command starts each of them, but for its number.
-
-    Raises:
-      InputError: a field is out of its range, or one of three is missing.
-    """
+class ProcessConfig(CheckedConfig):
+    """Which processes train together; the same command starts each of them, with another `process`."""
 
     coordinator: str | None = None
-    """host:port at which process 0 is to be met."""
-    processes: int | None = None
-    """How many processes there are."""
-    process: int | None = None
-    """The number of this one, from 0."""
+    """host:port of process 0."""
+    processes: Annotated[int | None, POSITIVE] = None
+    """Number of processes."""
+    process: Annotated[int | None, integer(0, 2**31)] = None
+    """Number of this process, from 0."""
     cluster: bool = False
-    """Let JAX find out all three from the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU)."""
-    patience: int = 100
-    """Seconds to wait for a process to come, and until one that is no longer heard of is given up."""
+    """Let JAX read all three from the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU)."""
+    patience: PositiveInt = 100
+    """Seconds to wait for a process to start, and after which a silent process counts as lost."""
 
     def __post_init__(self) -> None:
-        _check("patience", self.patience, _is_int(self.patience, 1, 2**31), "an integer, at least 1")
+        super().__post_init__()
         given = [part is not None for part in (self.coordinator, self.processes, self.process)]
         if any(given) and (self.cluster or not all(given)):
             raise InputError("processes that train together need --coordinator, --processes and --process, all three; "
                              "or --cluster alone")  # fmt: skip
-        if all(given):
-            _check("processes", self.processes, _is_int(self.processes, 1, 2**31), "an integer, at least 1")
-            fits = _is_int(self.process, 0, self.processes or 1)
-            _check("process", self.process, fits, f"an integer from 0 to {(self.processes or 1) - 1}")
+        if self.process is not None and self.processes is not None and self.process >= self.processes:
+            raise InputError(f"process is {self.process}; it must be an integer from 0 to {self.processes - 1}")
 
 
 @dataclasses.dataclass(frozen=True)
-class CountsConfig:
-    """How co-occurrences are counted, for the objectives that learn from counts.
-
-    Raises:
-      InputError: a field is out of its range.
-    """
-
-    counts: Path | None = None
-    """Folder of the counts: used again where it exists; without a name it is beside the encoded corpus."""
-    distance: Distance = "linear"
-    """What an outside word counts at distance d: (window + 1 − d)/window, 1, or 1/d."""
-    thinnings: int = 0
-    """Subsample the text so many times and take the mean of the counts, which all lie on disk meanwhile; 0 takes the
-    expectation instead, which passes over that words come nearer each other when those between them go."""
-    count_power: float = 1.0
-    """Learn from the counts to this power. 1 is the softmax itself; .75 gives better vectors in few passes."""
-    context_power: float = 1.0
-    """Make each word's share of the outside words its share to this power (Levy, Goldberg, Dagan, 2015)."""
-
-    def __post_init__(self) -> None:
-        distances = get_args(Distance)
-        _check("distance", self.distance, self.distance in distances, f"one of {', '.join(distances)}")
-        for name in ("count_power", "context_power"):
-            _check(name, getattr(self, name), 0 < _number(getattr(self, name)) <= 1, "above 0 and at most 1")
-        _check("thinnings", self.thinnings, _is_int(self.thinnings, 0, 1001), "an integer from 0 to 1000")
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckpointConfig:
-    """Where training leaves what it needs to go on after it has been stopped.
-
-    Raises:
-      InputError: a field is out of its range, or there is a `resume` without a `checkpoint_dir`.
-    """
+class CheckpointConfig(CheckedConfig):
+    """Where training saves what it needs to resume after an interruption."""
 
     checkpoint_dir: Path | None = None
-    """Folder for checkpoints, made where it is missing; none are written without it."""
-    checkpoint_every: int = 100_000
+    """Folder for checkpoints, created if missing; without it none are written."""
+    checkpoint_every: PositiveInt = 100_000
     """Steps from one checkpoint to the next."""
     resume: bool = False
-    """Go on from the last checkpoint in the folder; start afresh where there is none."""
+    """Resume from the last checkpoint in the folder; start from scratch if there is none."""
 
     def __post_init__(self) -> None:
-        every = self.checkpoint_every
-        _check("checkpoint_every", every, _is_int(every, 1, 2**31), "an integer from 1 to 2147483647")
+        super().__post_init__()
         if self.resume and self.checkpoint_dir is None:
             raise InputError("resume needs the folder of the checkpoints; name it as checkpoint_dir")
-
-
-def _is_int(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value < high
-
-
-def _number(value: Any) -> Any:
-    """The value, or what no comparison holds for."""
-    return value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
-
-
-def _check(name: str, value: object, fits: bool, allowed: str) -> None:
-    if not fits:
-        raise InputError(f"{name} is {value}; it must be {allowed}")

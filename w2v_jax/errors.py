@@ -1,25 +1,25 @@
-"""What a person can bring about: input that cannot be used, and a stop."""
+"""Exceptions whose message the command line prints as one line."""
 
 from typing import Any, get_args
 
 
-class InputError(Exception):  # no ValueError: tyro would catch that, and dress it up in a box
-    """What was given cannot be used; the message is one line: what is wrong, and how to mend it."""
+class InputError(Exception):  # not a ValueError, which tyro would catch and print in a box
+    """The input cannot be used; the message says in one line what is wrong and how to mend it."""
 
 
-class ProcessGone(InputError):
-    """Another of the processes that train together has gone, and there is nobody left to wait for."""
+class PeerLostError(InputError):
+    """Another training process has ended or cannot be reached."""
 
 
-def check_one_of(name: str, value: object, kind: Any) -> None:
-    """Raise where a value is none of a `Literal`'s."""
-    if value not in get_args(kind):
-        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(get_args(kind))}")
-
-
-class Stopped(Exception):
-    """Training was asked to stop, and has saved where it stands; the message is one line."""
+class TrainingInterrupted(Exception):
+    """A signal stopped training, whose state has been saved."""
 
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal = signal
+
+
+def check_one_of(name: str, value: object, kind: Any) -> None:
+    """Raise InputError unless `value` is one of those of the `Literal` type `kind`."""
+    if value not in get_args(kind):
+        raise InputError(f"{name} is {value!r}; it must be one of {', '.join(get_args(kind))}")

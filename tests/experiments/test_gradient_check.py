@@ -1,4 +1,4 @@
-"""The experiment shows the equations right, and would show them wrong."""
+"""The gradient check accepts the right equations and rejects wrong ones."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from experiments import gradient_check
 
 
 def rows(printed: str) -> list[tuple[str, str]]:
-    """The table's (row, verdict) pairs."""
-    ends = [line.rpartition("  ") for line in printed.splitlines()]
-    return [(row, verdict) for row, _, verdict in ends if verdict in ("ok", "WRONG", "rejected", "ACCEPTED")]
+    """Return the table's (row, verdict) pairs."""
+    pairs = [line.rpartition("  ") for line in printed.splitlines()]
+    return [(row, verdict) for row, _, verdict in pairs if verdict in ("ok", "WRONG", "rejected", "ACCEPTED")]
 
 
-def test_every_equation_holds_and_the_wrong_one_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_equation_holds_and_the_wrong_one_is_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gradient_check.main(["--out", str(tmp_path / "new" / "out")])
     printed = capsys.readouterr().out
     assert "banking with each of turning, into, crises, as" in printed
@@ -38,15 +38,15 @@ def test_a_wrong_gradient_fails(
         return outside.T @ y_hat, jnp.outer(y_hat, center)
 
     monkeypatch.setattr(w2v, "naive_softmax_gradients", without_minus_y)
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as exited:
         gradient_check.main(["--out", str(tmp_path)])
-    assert stop.value.code == 1
+    assert exited.value.code == 1
     for row, verdict in rows(capsys.readouterr().out)[:-1]:
         assert verdict == ("WRONG" if "naive_softmax_gradients" in row else "ok")
 
 
-def test_a_check_that_accepts_anything_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bound_that_accepts_every_equation_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradient_check, "BOUND", 1e9)
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as exited:
         gradient_check.main(["--out", str(tmp_path)])
-    assert stop.value.code == 1
+    assert exited.value.code == 1

@@ -1,4 +1,4 @@
-"""The experiments that README sends people to, run small."""
+"""The experiments that the README names run on small inputs."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""The encoded corpus on disk: reused only when it fits, whole or not there."""
+"""The encoded corpus on disk: reused only when it matches, complete or absent."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from w2v_jax.cache import META, checksum
+from w2v_jax.cache import MANIFEST, checksum
 from w2v_jax.config import TextConfig
 from w2v_jax.errors import InputError
 from w2v_jax.text import corpus as corpus_module
@@ -29,124 +29,104 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-def count_encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+@pytest.fixture
+def encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Record the names of the texts that are encoded."""
     calls: list[str] = []
     encode = corpus_module.encode
-    monkeypatch.setattr(corpus_module, "encode", lambda *a, **k: calls.append("encoded") or encode(*a, **k))
+    monkeypatch.setattr(corpus_module, "encode", lambda *a, **k: calls.append(a[2]) or encode(*a, **k))
     return calls
 
 
-def test_from_file(text: Path, tmp_path: Path) -> None:
-    corpus = Corpus.from_file(text, ALL_WORDS, cache=tmp_path / "cache")
-    assert corpus.vocabulary.words == ("be", "to", "not", "or")
-    assert corpus.ids.tolist() == [1, 0, 3, 2, 1, 0]
-    assert corpus.line_ends.tolist() == [3, 6]
-    assert isinstance(corpus.ids, np.memmap)
-    assert corpus.folder is not None
-    assert corpus.folder.parent == tmp_path / "cache"
+def encoded_folder(text: Path, cache: Path) -> Path:
+    folder = Corpus.from_file(text, ALL_WORDS, cache=cache).folder
+    assert folder is not None
+    return folder
 
 
-def test_it_is_encoded_once_and_again_when_text_or_config_change(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = count_encodings(monkeypatch)
+def test_encoding_is_reused_until_text_or_config_change(text: Path, tmp_path: Path, encodings: list[str]) -> None:
     for _ in range(3):
-        Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
-    assert len(calls) == 1
+        corpus = Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
+        assert corpus.vocabulary.words == ("be", "to", "not", "or")
+        assert corpus.ids.tolist() == [1, 0, 3, 2, 1, 0]
+        assert corpus.line_ends.tolist() == [3, 6]
+        assert isinstance(corpus.ids, np.memmap)
+        assert set(tmp_path.iterdir()) == {text, corpus.folder}
+    assert len(encodings) == 1
     assert len(Corpus.from_file(text, TextConfig(min_count=2), cache=tmp_path).vocabulary) == 2
-    assert len(calls) == 2
+    assert len(encodings) == 2
     stat = text.stat()
-    text.write_text("to be or\nnot to do\n")  # of the same length, and, by its times, as old
+    text.write_text("to be or\nnot to do\n")  # same length and time stamps
     os.utime(text, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert "do" in Corpus.from_file(text, ALL_WORDS, cache=tmp_path).vocabulary
-    assert len(calls) == 3
+    assert len(encodings) == 3
 
 
-def test_known_words_stay_and_make_another_encoding(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = count_encodings(monkeypatch)
+def test_known_vocabulary_is_extended_and_cached_apart(text: Path, tmp_path: Path, encodings: list[str]) -> None:
     plain = Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
+    np.testing.assert_array_equal(plain.occurrences, plain.vocabulary.counts)
     for counts, expected in (([7, 3], [7, 5, 2, 1, 1]), ([0, 0], [1, 3, 2, 1, 1]), ([7, 3], [7, 5, 2, 1, 1])):
         known = Vocabulary(("whether", "to"), np.array(counts))
         corpus = Corpus.from_file(text, ALL_WORDS, cache=tmp_path, known=known)
-        of_word = dict(zip(corpus.vocabulary.words, corpus.vocabulary.counts.tolist(), strict=True))
-        assert [of_word[word] for word in ("whether", "to", "be", "not", "or")] == expected
-        assert corpus.vocabulary.counts.tolist() == sorted(expected, reverse=True)
-        words = [corpus.vocabulary.words[i] for i in corpus.ids]
-        assert words == ["to", "be", "or", "not", "to", "be"]
+        vocabulary = corpus.vocabulary
+        assert [vocabulary.counts[vocabulary[word]] for word in ("whether", "to", "be", "not", "or")] == expected
+        assert vocabulary.counts.tolist() == sorted(expected, reverse=True)
+        assert [vocabulary.words[i] for i in corpus.ids] == ["to", "be", "or", "not", "to", "be"]
         assert corpus.source_tokens == 6
-        assert corpus.occurrences[corpus.vocabulary["whether"]] == 0
-        assert corpus.occurrences[corpus.vocabulary["to"]] == 2
-    assert len(calls) == 3  # the plain one, and one for each known vocabulary
-    np.testing.assert_array_equal(plain.occurrences, plain.vocabulary.counts)
+        assert corpus.occurrences[[vocabulary["whether"], vocabulary["to"]]].tolist() == [0, 2]
+    assert len(encodings) == 3  # the plain one, and one for each known vocabulary
 
 
-def test_occurrences_are_counted_a_piece_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_module, "COUNTED_AT_ONCE", 4)
+def test_occurrences_are_summed_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "BLOCK_TOKENS", 4)
     corpus = Corpus.from_sentences([list("abracadabra")], ALL_WORDS)
     np.testing.assert_array_equal(corpus.occurrences, corpus.vocabulary.counts)
 
 
-@pytest.mark.parametrize("damage", ["ids", "short", "meta", "not json"])
-def test_a_damaged_encoding_is_made_again(
-    damage: str, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = Corpus.from_file(text, ALL_WORDS, cache=tmp_path).folder
-    assert folder is not None
-    if damage == "ids":
-        (folder / IDS).write_bytes(bytes(24))
-    elif damage == "short":
-        (folder / IDS).write_bytes(b"")
-    elif damage == "meta":
-        (folder / META).write_text(json.dumps({"key": []}))
-    else:
-        (folder / META).write_text("{")
-    calls = count_encodings(monkeypatch)
+@pytest.mark.parametrize(("name", "raw"), [(IDS, bytes(24)), (IDS, b""), (MANIFEST, b'{"key": []}'), (MANIFEST, b"{")])
+def test_damaged_encoding_is_replaced(name: str, raw: bytes, text: Path, tmp_path: Path, encodings: list[str]) -> None:
+    (encoded_folder(text, tmp_path) / name).write_bytes(raw)
     assert Corpus.from_file(text, ALL_WORDS, cache=tmp_path).ids.tolist() == [1, 0, 3, 2, 1, 0]
-    assert len(calls) == 1
+    assert len(encodings) == 2
 
 
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        (IDS, lambda x: x + 4), (IDS, lambda x: x - 1), (IDS, lambda x: x[:-1]), (LINE_ENDS, lambda x: x[:-1]),
-        (LINE_ENDS, lambda x: x[::-1]), (META, lambda about: about | {"counts": [1, 1, 1, 0]}),
-        (META, lambda about: about | {"words": ["a", "b", "c", 4]}), (META, lambda about: about | {"words": ["a"]}),
-        (META, lambda about: about | {"counts": [10**30, 1, 1, 1]}), (META, lambda about: about | {"counts": "many"}),
-        (META, lambda about: about | {"source_tokens": None}),
+        *((IDS, change) for change in (lambda x: x + 4, lambda x: x - 1, lambda x: x[:-1])),
+        *((LINE_ENDS, change) for change in (lambda x: x[:-1], lambda x: x[::-1])),
+        *((MANIFEST, lambda _, fields=fields: fields) for fields in (
+            {"counts": [1, 1, 1, 0]}, {"counts": [10**30, 1, 1, 1]}, {"counts": "many"},
+            {"words": ["a", "b", "c", 4]}, {"words": ["a"]}, {"source_tokens": None},
+        )),
     ],
 )  # fmt: skip
-def test_an_encoding_that_somebody_made_up_is_refused(
-    name: str, change: Callable[[Any], Any], text: Path, tmp_path: Path
-) -> None:
-    """Its checksums lie beside it, and prove nothing of who wrote it."""
-    folder = Corpus.from_file(text, ALL_WORDS, cache=tmp_path).folder
-    assert folder is not None
-    about = json.loads((folder / META).read_text())
-    if name == META:
-        about = change(about)
+def test_inconsistent_encoding_is_refused(name: str, change: Callable[[Any], Any], text: Path, tmp_path: Path) -> None:
+    folder = encoded_folder(text, tmp_path)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    if name == MANIFEST:
+        manifest |= change(manifest)
     else:
         (folder / name).write_bytes(change(np.fromfile(folder / name, np.int32 if name == IDS else np.int64)).tobytes())
-        about["checksums"][name] = checksum(folder / name)
-    (folder / META).write_text(json.dumps(about))
-    with pytest.raises(InputError, match="does not hold what was written there; delete it and try again$"):
+        manifest["checksums"][name] = checksum(folder / name)  # right, and proves nothing
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="is damaged; delete it and try again$"):
         Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
 
 
-def test_a_failure_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+def test_failure_leaves_an_empty_cache(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_bytes(b"to be \xff")
-    with pytest.raises(InputError, match="is not UTF-8"):
+    with pytest.raises(InputError, match="bad.txt: byte 6 is not UTF-8"):
         Corpus.from_file(tmp_path / "bad.txt", cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written(text: Path) -> None:
+def test_unwritable_cache_is_reported(text: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be written: Not a directory"):
         Corpus.from_file(text, cache=text / "inside a file")
 
 
-def test_the_vocabulary_does_not_depend_on_the_hash_seed(text: Path, tmp_path: Path) -> None:
+def test_vocabulary_does_not_depend_on_the_hash_seed(text: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from w2v_jax.text.corpus import Corpus; from w2v_jax.config import TextConfig;"
         "c = Corpus.from_file(sys.argv[1], TextConfig(min_count=1), cache=sys.argv[2]);"
@@ -162,7 +142,7 @@ def test_the_vocabulary_does_not_depend_on_the_hash_seed(text: Path, tmp_path: P
     assert len(outputs) == 1
 
 
-def test_enwiki_has_the_tokens_that_its_readme_states(data: Path, tmp_path: Path) -> None:
+def test_enwiki_has_the_token_count_of_its_readme(data: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_file(data / "corpora/text8_prefix_12549840.txt.xz", cache=tmp_path)
     assert corpus.source_tokens == 2_139_749
     assert corpus.line_ends.tolist() == [len(corpus.ids)]
@@ -170,11 +150,11 @@ def test_enwiki_has_the_tokens_that_its_readme_states(data: Path, tmp_path: Path
     np.testing.assert_array_equal(np.bincount(corpus.ids), corpus.vocabulary.counts)
 
 
-def test_many_at_once_encode_the_same_text(text: Path, tmp_path: Path) -> None:
+def test_concurrent_encodings_of_one_text_agree(text: Path, tmp_path: Path) -> None:
     text.write_text("to be or not to be\n" * 5_000)
     with ThreadPoolExecutor(4) as pool:
-        for round_ in range(5):
-            cache = tmp_path / f"cache{round_}"
+        for i in range(5):
+            cache = tmp_path / f"cache{i}"
             jobs = [pool.submit(Corpus.from_file, text, ALL_WORDS, cache=cache) for _ in range(4)]
             assert {len(job.result().ids) for job in jobs} == {30_000}
             assert len(list(cache.iterdir())) == 1

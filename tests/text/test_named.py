@@ -1,4 +1,4 @@
-"""Named corpora: text8 by a local file server, the documentation strings by a package of our own."""
+"""Named corpora: text8 from a local file server, docstrings from a small module."""
 
 import functools
 import hashlib
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from w2v_jax.errors import InputError
-from w2v_jax.files import reading
+from w2v_jax.files import open_input
 from w2v_jax.text import named
-from w2v_jax.text.named import docstrings, fetch, named_corpus
+from w2v_jax.text.named import named_corpus
 
 
 @pytest.fixture
@@ -28,32 +28,31 @@ def server(tmp_path: Path) -> Iterator[str]:
         httpd.shutdown()
 
 
-def test_text8_is_fetched_once_and_checked(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text8_is_downloaded_once_and_verified(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = tmp_path / "served" / "text8.zip"
     with zipfile.ZipFile(archive, "w") as writer:
         writer.writestr("text8", "anarchism originated as a term of abuse")
     monkeypatch.setattr(named, "TEXT8_URL", f"{server}/text8.zip")
     monkeypatch.setattr(named, "TEXT8_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
     path = named_corpus("text8", cache=tmp_path / "cache")
-    with reading(path) as file:
+    with open_input(path) as file:
         assert file.read().startswith(b"anarchism originated")
     archive.unlink()
-    assert named_corpus("text8", cache=tmp_path / "cache") == path  # from the cache now
+    assert named_corpus("text8", cache=tmp_path / "cache") == path  # from the cache
 
 
-def test_a_download_with_another_hash_is_refused(server: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["text8.zip", "missing.zip"])
+def test_wrong_hash_or_missing_download_is_refused(
+    name: str, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "served" / "text8.zip").write_bytes(b"something else")
-    with pytest.raises(InputError, match="cannot be fetched[^\n]*$"):
-        fetch(f"{server}/text8.zip", "0" * 64, tmp_path / "cache")
+    monkeypatch.setattr(named, "TEXT8_URL", f"{server}/{name}")
+    with pytest.raises(InputError, match="cannot be downloaded[^\n]*$"):
+        named_corpus("text8", cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("text8*"))
 
 
-def test_a_download_that_is_not_there(server: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be fetched[^\n]*$"):
-        fetch(f"{server}/missing.zip", "0" * 64, tmp_path / "cache")
-
-
-def test_docstrings_are_prose_each_paragraph_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstrings_become_unique_lower_case_paragraphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "module.py"
     source.write_text(
         '"""The Module\'s first paragraph, here.\n\nA second one follows it.\n\n>>> not_this()\n"""\n'
@@ -61,14 +60,14 @@ def test_docstrings_are_prose_each_paragraph_once(tmp_path: Path, monkeypatch: p
         'class C:\n    def method(self):\n        """Deeply nested but found all the same."""\n'
     )
     (tmp_path / "broken.py").write_text("def f(:")
-    monkeypatch.setattr(named, "_sources", lambda: [source, tmp_path / "broken.py", tmp_path / "missing.py"])
-    assert docstrings(tmp_path / "cache").read_text().splitlines() == [
+    monkeypatch.setattr(named, "_source_files", lambda: [source, tmp_path / "broken.py", tmp_path / "missing.py"])
+    assert named_corpus("docstrings", cache=tmp_path / "cache").read_text().splitlines() == [
         "the module s first paragraph here",
         "a second one follows it",
         "deeply nested but found all the same",
     ]
 
 
-def test_an_unknown_name(tmp_path: Path) -> None:
+def test_unknown_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the named ones are docstrings and text8"):
         named_corpus("text9", cache=tmp_path)

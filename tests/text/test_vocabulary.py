@@ -1,41 +1,36 @@
-"""The vocabulary's order and its answers."""
+"""Order, lookup and fingerprint of a vocabulary."""
 
 import numpy as np
 import pytest
 
 from w2v_jax.errors import InputError
-from w2v_jax.text.vocabulary import Vocabulary, select
-
-VOCABULARY = Vocabulary(("the", "banking", "crises", "Paris"), np.array([9, 4, 2, 1]))
+from w2v_jax.text.vocabulary import Vocabulary, select_words
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]])
-def test_order_is_by_falling_count_then_code_point_whatever_came_first(order: list[int]) -> None:
+def test_words_are_sorted_by_falling_count_then_code_point(order: list[int]) -> None:
     words, counts = ["b", "a", "é", "z"], [2, 2, 2, 7]
-    chosen = select([words[i] for i in order], [counts[i] for i in order], min_count=1, max_size=None)
+    chosen = select_words([words[i] for i in order], [counts[i] for i in order], min_count=1, max_size=None)
     assert [words[order[i]] for i in chosen] == ["z", "a", "b", "é"]
 
 
-def test_known_words_stay_and_the_others_fill_what_they_leave() -> None:
-    words, counts = ["a", "b", "c", "d", "e"], [1, 9, 5, 1, 7]
-    chosen = lambda size: [words[i] for i in select(words, counts, min_count=5, max_size=size, known=np.array([3, 2]))]
-    assert chosen(None) == chosen(9) == ["b", "e", "c", "d"]
-    assert chosen(3) == ["b", "c", "d"]
-    assert chosen(2) == ["c", "d"]
+@pytest.mark.parametrize(("max_size", "expected"), [(None, "becd"), (9, "becd"), (3, "bcd"), (2, "cd")])
+def test_known_words_stay_and_new_words_fill_the_rest(max_size: int | None, expected: str) -> None:
+    chosen = select_words("abcde", [1, 9, 5, 1, 7], min_count=5, max_size=max_size, known=np.array([3, 2]))
+    assert "".join("abcde"[i] for i in chosen) == expected
 
 
-def test_the_same_words_with_other_counts_are_another_vocabulary() -> None:
-    some = [Vocabulary(("a", "b"), np.array(counts)) for counts in ([2, 1], [2, 1], [3, 1])]
-    assert some[0].sha256 == some[1].sha256 != some[2].sha256
+def test_fingerprint_depends_on_words_and_counts() -> None:
+    first, same, other = [Vocabulary(("a", "b"), np.array(counts)) for counts in ([2, 1], [2, 1], [3, 1])]
+    assert first.sha256 == same.sha256 != other.sha256
 
 
-def test_an_unknown_word_is_answered_with_close_ones() -> None:
-    with pytest.raises(InputError, match="'bankin' is not in the vocabulary; did you mean banking"):
-        VOCABULARY["bankin"]
-    with pytest.raises(InputError, match="did you mean Paris"):
-        VOCABULARY["paris"]
-    with pytest.raises(InputError, match="'qqqq' is not in the vocabulary$"):
-        VOCABULARY["qqqq"]
+@pytest.mark.parametrize(
+    ("word", "message"), [("bankin", "; did you mean banking"), ("paris", "; did you mean Paris"), ("qqqq", "$")]
+)
+def test_unknown_word_raises_and_suggests_close_spellings(word: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"'{word}' is not in the vocabulary{message}"):
+        Vocabulary(("the", "banking", "crises", "Paris"), np.array([9, 4, 2, 1]))[word]
 
 
 def test_words_and_counts_must_match() -> None:

@@ -1,7 +1,7 @@
-"""Training as a whole: it learns, repeats itself to the bit, reports honestly, and stops when it must."""
+"""Training as a whole: it learns, repeats itself to the bit, freezes rows, and stops where it must."""
 
+import dataclasses
 import hashlib
-import itertools
 import os
 import subprocess
 import sys
@@ -15,164 +15,187 @@ import pytest
 
 from w2v_jax.config import TextConfig, TrainConfig
 from w2v_jax.errors import InputError
-from w2v_jax.params import Params
+from w2v_jax.models.registry import named_model
+from w2v_jax.params import Params, init_params
+from w2v_jax.sampling.stream import stream
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training import loop
 from w2v_jax.training.loop import default_optimizer, make_held_out_loss, train
-from w2v_jax.training.reports import Report, Tally
+from w2v_jax.training.reports import Report, RunningMean
 from w2v_jax.training.state import init_state
-from w2v_jax.training.step import make_gradients, make_train_step
-from w2v_jax.training.stream import stream
-from w2v_jax.vectors.balanced import evened
-from w2v_jax.vectors.pictures.layout import principal_axes
+from w2v_jax.training.step import make_loss, make_train_step, step_key
+from w2v_jax.vectors.keyed_vectors import KeyedVectors
+from w2v_jax.vectors.plots.layout import principal_axes
+from w2v_jax.vectors.whitening import partial_whiten
 
-CONFIG = TrainConfig(dim=16, window=3, epochs=3, sample=0.0, block=64, noise=32, lr=0.05)
+CONFIG = TrainConfig(dim=16, window=3, epochs=3, sample=0.0, batch_tokens=64, shared_negatives=32, lr=0.05)
+KEY = jax.random.key(0)
+MOMENTUM = optax.sgd(optax.linear_schedule(0.01, 0.001, 5_000), momentum=0.5)
+
+
+@pytest.fixture(scope="module")
+def default_run(corpus: Corpus) -> tuple[KeyedVectors, list[Report]]:
+    reports: list[Report] = []
+    return train(corpus, CONFIG, callbacks=[lambda report, _: reports.append(report)]), reports
 
 
 @pytest.mark.parametrize(
     ("objective", "optimizer"),
-    [("negative-sampling", None), ("naive-softmax", None), ("negative-sampling", optax.adagrad(0.1)),
-     ("naive-softmax", optax.sgd(optax.linear_schedule(0.01, 0.001, 5_000), momentum=0.5))],
+    [("negative-sampling", None), ("negative-sampling", optax.adagrad(0.1)), ("naive-softmax", None),
+     ("naive-softmax", MOMENTUM)],
 )  # fmt: skip
-def test_words_that_occur_together_end_together(
-    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus, groups: tuple[list[str], ...]
-) -> None:
-    config = TrainConfig(**{**CONFIG.__dict__, "objective": objective})
-    reports: list[Report] = []
-    vectors = train(corpus, config, optimizer=optimizer, callbacks=[lambda report, params: reports.append(report)])
+def test_words_of_one_context_become_neighbors(
+    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus, groups: tuple[list[str], ...],
+    default_run: tuple[KeyedVectors, list[Report]],
+) -> None:  # fmt: skip
+    config, reports = dataclasses.replace(CONFIG, objective=objective), list[Report]()
+    if (objective, optimizer) == ("negative-sampling", None):
+        vectors, reports = default_run
+    else:
+        vectors = train(corpus, config, optimizer=optimizer, callbacks=[lambda report, _: reports.append(report)])
     for group in groups:
-        near = [word for word, _ in vectors.most_similar(group[0], topn=4)]
-        assert set(near) <= set(group)
-    assert reports[-1].words == 3 * len(corpus.ids)
+        assert {word for word, _ in vectors.most_similar(group[0], topn=4)} <= set(group)
+    assert reports[-1].words == CONFIG.epochs * len(corpus.ids)
     assert reports[-1].loss < reports[0].loss
-    assert vectors.params is not None
-    np.testing.assert_array_equal(vectors.vectors, vectors.params.center)
+    np.testing.assert_array_equal(vectors.vectors, vectors.tables["center"])
 
 
 def test_naive_softmax_ends_below_the_unigram_entropy(corpus: Corpus) -> None:
-    config = TrainConfig(**{**CONFIG.__dict__, "objective": "naive-softmax", "held_out": 0.2})
-    reports: list[Report] = []
-    train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
+    config, reports = dataclasses.replace(CONFIG, objective="naive-softmax", held_out=0.2), list[Report]()
+    train(corpus, config, callbacks=[lambda report, _: reports.append(report)])
     share = corpus.vocabulary.counts / corpus.vocabulary.counts.sum()
     entropy = -(share * np.log(share)).sum()
-    best = 0.5 * np.log(7) + 0.5 * np.log(7)  # the true model's: one of seven words
-    assert best - 0.01 < reports[-1].loss < entropy - 0.1
-    held_out = reports[-1].held_out_loss
-    assert held_out is not None
-    assert best - 0.01 < held_out < entropy - 0.1
+    true_loss = np.log(7)  # of the distribution that made the text, which draws one of seven words
+    for loss in (reports[-1].loss, reports[-1].held_out_loss):
+        assert true_loss - 0.01 < loss < entropy - 0.1
 
 
 def test_the_same_seed_gives_the_same_bits_in_another_process() -> None:
     program = (
         "import hashlib, w2v_jax as w2v; "
         "corpus = w2v.Corpus.from_sentences([['w' + str(i * j % 17) for j in range(9)] for i in range(400)]); "
-        "vectors = w2v.train(corpus, w2v.TrainConfig(dim=8, seed={seed}, block=64)); "
+        "vectors = w2v.train(corpus, w2v.TrainConfig(dim=8, seed={seed}, batch_tokens=64)); "
         "print(hashlib.sha256(b''.join(table.tobytes() for table in vectors.params)).hexdigest())"
     )
-    digests = [
-        subprocess.run(
-            [sys.executable, "-c", program.format(seed=seed)],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True, check=True,
-        ).stdout
-        for seed, hash_seed in (("5", "1"), ("5", "2"), ("6", "1"))
-    ]  # fmt: skip
-    assert len(digests[0]) == len(hashlib.sha256().hexdigest()) + 1
-    assert digests[0] == digests[1]
-    assert digests[0] != digests[2]
+    start = lambda seed, hash_seed: subprocess.Popen(
+        [sys.executable, "-c", program.format(seed=seed)],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    children = [start(5, "1"), start(5, "2"), start(6, "1")]
+    first, again, other_seed = (child.communicate()[0].strip() for child in children)
+    assert len(first) == len(hashlib.sha256().hexdigest())
+    assert first == again != other_seed
 
 
-def test_a_loop_of_ones_own_gives_the_same_vectors(corpus: Corpus) -> None:
-    optimizer = default_optimizer(corpus, CONFIG)
-    state = init_state(CONFIG, corpus.vocabulary, optimizer)
-    step = make_train_step(CONFIG, corpus.vocabulary, optimizer)
-    for some in stream(corpus, CONFIG, blocks=1):
-        state, _ = step(state, jax.tree.map(lambda part: part[0], some.blocks))
+def test_a_loop_of_ones_own_gives_the_same_vectors(
+    corpus: Corpus, default_run: tuple[KeyedVectors, list[Report]]
+) -> None:
+    optimizer, model = default_optimizer(corpus, CONFIG), named_model(CONFIG, corpus.vocabulary)
+    state = init_state(model, jax.random.key(CONFIG.seed), corpus.vocabulary, optimizer)
+    step = make_train_step(model, optimizer)
+    for dispatch in stream(corpus, CONFIG, blocks=1):
+        state, _ = step(state, jax.tree.map(lambda blocks: blocks[0], dispatch.blocks))
     # Not to the bit: XLA may fuse a step otherwise when it stands in a scan.
-    np.testing.assert_allclose(evened(state.params).center, train(corpus, CONFIG).vectors, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        partial_whiten(state.tables, 0.1).center, default_run[0].vectors, rtol=1e-3, atol=1e-4
+    )  # fmt: skip
 
 
-def test_held_out_loss_is_the_same_at_every_call_and_moves_nothing(corpus: Corpus) -> None:
-    config = TrainConfig(**{**CONFIG.__dict__, "held_out": 0.1})
-    state = init_state(config, corpus.vocabulary, optax.sgd(0.1))
-    before = np.array(state.params.center)
-    held_out_loss = make_held_out_loss(corpus, config)
-    assert held_out_loss(state.params) == held_out_loss(state.params)
-    np.testing.assert_array_equal(state.params.center, before)
+def test_held_out_loss_is_of_the_held_out_text_and_repeats() -> None:
+    rng = np.random.default_rng(0)
+    corpus = Corpus.from_sentences([list(rng.choice([f"w{i}" for i in range(50)], 6_000))])
+    config = TrainConfig(dim=4, held_out=0.3, batch_tokens=64, sample=0.0)
+    tables = Params(*(jnp.asarray(rng.normal(size=(50, 4)), jnp.float32) for _ in range(2)))
+    model, running = named_model(config, corpus.vocabulary), RunningMean()
+    held_out_loss, loss = make_held_out_loss(model, corpus, config, KEY), jax.jit(make_loss(model))
+    for i, dispatch in enumerate(stream(corpus, config, blocks=1, held_out=True)):
+        block = jax.tree.map(lambda blocks: jnp.asarray(blocks[0]), dispatch.blocks)
+        running = running.add(loss(tables, block, step_key(KEY, jnp.int32(i))))
+    first, before = held_out_loss(tables), np.array(tables.center)
+    assert first == pytest.approx(running.mean, rel=1e-5)
+    assert held_out_loss(tables) == first
+    np.testing.assert_array_equal(tables.center, before)
     # With every outside vector zero, each of a target's 1 + 5 predictions costs log 2.
-    np.testing.assert_allclose(held_out_loss(state.params), 6 * np.log(2), rtol=1e-5)
+    zeros = tables._replace(outside=jnp.zeros((50, 4)))
+    assert held_out_loss(zeros) == pytest.approx(6 * np.log(2), rel=1e-5)
 
 
-def test_a_loss_that_is_no_number_stops_training(corpus: Corpus) -> None:
+def test_a_loss_that_is_not_finite_stops_training(corpus: Corpus) -> None:
     with pytest.raises(FloatingPointError, match=r"^the loss is (nan|inf) by step [\d,]+; lower the learning rate$"):
         train(corpus, CONFIG, optimizer=optax.sgd(1e30))
 
 
 @pytest.mark.parametrize(
     ("sentences", "message"),
-    [([["only"] * 9], "training needs two words or more"), ([["a"], ["b"]] * 5, "no word has another beside it")],
+    [([["only"] * 9], "training needs two words or more"), ([["a"], ["b"]] * 5, "so there is nothing to learn; give")],
 )
-def test_nothing_to_learn(sentences: list[list[str]], message: str) -> None:
+def test_a_text_with_nothing_to_learn_is_refused(sentences: list[list[str]], message: str) -> None:
     with pytest.raises(InputError, match=message):
         train(Corpus.from_sentences(sentences, TextConfig(min_count=1)), TrainConfig(dim=4))
-
-
-def test_each_report_is_of_its_own_stretch_and_its_own_parameters(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
-    seen: list[tuple[Report, Params]] = []
-
-    def look(report: Report, params: Params) -> None:
-        seen.append((report, jax.tree.map(jnp.copy, params)))
-
-    vectors = train(corpus, CONFIG, callbacks=[look])
-    assert len(seen) > 5
-    np.testing.assert_array_equal(evened(seen[-1][1]).center, vectors.vectors)
-    assert {report.epoch for report, _ in seen} >= {3.0}
-
-    optimizer = default_optimizer(corpus, CONFIG)
-    state = init_state(CONFIG, corpus.vocabulary, optimizer)
-    step = make_train_step(CONFIG, corpus.vocabulary, optimizer)
-    metrics = []
-    for some in itertools.islice(stream(corpus, CONFIG, blocks=1), 2 * loop.DISPATCH):
-        state, metric = step(state, jax.tree.map(lambda part: part[0], some.blocks))
-        metrics.append(metric)
-        if len(metrics) == loop.DISPATCH:
-            np.testing.assert_allclose(state.params.center, seen[0][1].center, rtol=1e-3, atol=1e-4)
-    assert (seen[0][0].step, seen[1][0].step) == (loop.DISPATCH, 2 * loop.DISPATCH)
-    for (report, _), part in zip(seen[:2], (metrics[: loop.DISPATCH], metrics[loop.DISPATCH :]), strict=True):
-        assert report.targets == pytest.approx(sum(float(metric.targets) for metric in part), rel=1e-6)
-        assert report.loss == pytest.approx(sum(float(metric.loss) for metric in part) / report.targets, rel=1e-4)
-
-
-def test_held_out_loss_is_of_the_held_out_text() -> None:
-    rng = np.random.default_rng(0)
-    corpus = Corpus.from_sentences([list(rng.choice([f"w{i}" for i in range(50)], 6_000))])
-    config = TrainConfig(dim=4, held_out=0.3, block=64, sample=0.0)
-    params = Params(*(jnp.asarray(rng.normal(size=(50, 4)), jnp.float32) for _ in range(2)))
-    gradients = make_gradients(config, corpus.vocabulary)
-    tally = Tally()
-    for i, some in enumerate(stream(corpus, config, blocks=1, held_out=True)):
-        tally = tally.add(
-            gradients(params, jax.tree.map(lambda part: jnp.asarray(part[0]), some.blocks), jnp.int32(i))[0]
-        )
-    assert make_held_out_loss(corpus, config)(params) == pytest.approx(tally.mean, rel=1e-5)
 
 
 @pytest.mark.parametrize("objective", ["naive-softmax", "negative-sampling"])
 def test_the_two_factions_of_the_karate_club_separate(objective: str, data: Path, tmp_path: Path) -> None:
     corpus = Corpus.from_file(data / "sequences" / "karate_walks.txt", TextConfig(min_count=1), cache=tmp_path)
-    config = TrainConfig(objective=objective, dim=2, window=3, sample=0.0, epochs=3)  # type: ignore[arg-type]
-    vectors = train(corpus, config)
+    vectors = train(corpus, TrainConfig(objective=objective, dim=2, window=3, sample=0.0, epochs=3))
     lines = (data / "sequences" / "karate_labels.tsv").read_text().splitlines()
     factions = dict(line.split("\t")[:2] for line in lines if not line.startswith("#"))
     members = [word for word in vectors.words if word in factions]
     assert len(members) == 34
-    side = (
-        principal_axes(np.stack([np.asarray(vectors.unit[vectors.vocabulary[word]]) for word in members]), 1)[:, 0] > 0
-    )
-    first = np.array([factions[word] == factions[members[0]] for word in members])
-    agree = (side == first).mean()
-    assert (
-        max(agree, 1 - agree) >= 33 / 34
-    )  # the ninth member went with one side by interest, not by friendship (Zachary, 1977)
+    unit = np.stack([np.asarray(vectors.unit[vectors.vocabulary[word]]) for word in members])
+    is_first_faction = np.array([factions[word] == factions[members[0]] for word in members])
+    agree = ((principal_axes(unit, 1)[:, 0] > 0) == is_first_faction).mean()
+    # The ninth member went with one side by interest, not by friendship (Zachary, 1977).
+    assert max(agree, 1 - agree) >= 33 / 34
+
+
+def test_whitening_is_the_models_or_the_configs(corpus: Corpus, default_run: tuple[KeyedVectors, list[Report]]) -> None:
+    raw, strong = (train(corpus, dataclasses.replace(CONFIG, whitening=power)).params for power in (0.0, 0.3))
+    for tables, power in ((default_run[0].params, 0.1), (strong, 0.3)):
+        copy = jax.tree.map(jnp.copy, raw)  # `partial_whiten` takes the buffers
+        np.testing.assert_array_equal(tables, partial_whiten(copy, power))
+        assert np.abs(np.subtract(raw, tables)).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("objective", "optimizer"), [("negative-sampling", None), ("softmax", optax.sgd(0.001, momentum=0.9))]
+)
+def test_training_keeps_frozen_rows(
+    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus
+) -> None:
+    size = len(corpus.vocabulary)
+    config = dataclasses.replace(CONFIG, epochs=1, objective=objective, whitening=0.0)
+    tables = Params(*(init_params(jax.random.key(seed), size, 16).center for seed in range(2)))
+    frozen = Params(np.arange(size) % 2 == 0, np.arange(size) < 3)
+    trained = train(corpus, config, optimizer=optimizer, tables=tables, frozen=frozen).params
+    for mask, table, before in zip(frozen, trained, tables, strict=True):
+        np.testing.assert_array_equal((np.asarray(table) == np.asarray(before)).all(1), mask)
+
+
+def test_frozen_needs_tables_and_masks_of_their_size(corpus: Corpus) -> None:
+    masks = Params(np.ones(12, bool), np.ones(3, bool))
+    with pytest.raises(InputError, match=r"^frozen keeps rows of `tables` as they are; give those tables$"):
+        train(corpus, CONFIG, frozen=masks)
+    with pytest.raises(InputError, match=r"^the frozen mask of outside has the shape \(3,\); it needs \(12,\)$"):
+        train(corpus, CONFIG, tables=init_params(KEY, 12, 16), frozen=masks)
+
+
+@pytest.mark.parametrize("objective", ["negative-sampling", "naive-softmax", "softmax"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+def test_a_step_keeps_the_type_of_the_tables(dtype: str, objective: str) -> None:
+    corpus = Corpus.from_sentences([["to", "be", "or", "not", "to", "be"]] * 30)
+    config = TrainConfig(dim=4, window=2, sample=0.0, batch_tokens=64, objective=objective)
+    vocabulary = corpus.vocabulary
+    with jax.enable_x64(dtype == "float64"):
+        model = named_model(config, vocabulary)
+        tables = jax.tree.map(lambda table: table.astype(dtype), model.init(KEY, vocabulary))
+        block = jax.tree.map(lambda blocks: jnp.asarray(blocks[0]), next(stream(corpus, config, blocks=1)).blocks)
+        for optimizer in (default_optimizer(corpus, config), optax.adagrad(0.1)):
+            state = init_state(model, KEY, vocabulary, optimizer, tables=tables)
+            types = jax.tree.map(lambda leaf: leaf.dtype, state)
+            step = make_train_step(model, optimizer)
+            for _ in range(2):
+                state, metrics = step(state, block)
+            assert jax.tree.map(lambda leaf: leaf.dtype, state) == types
+            assert {table.dtype for table in state.tables} == {jnp.dtype(dtype)}
+            assert np.isfinite(metrics.loss)
+            assert all((table != before).any() for table, before in zip(state.tables, tables, strict=True))

@@ -1,65 +1,115 @@
-"""What training tells of itself adds up, however long it runs."""
+"""Reports add up, however long training runs, and describe their own steps; in files they are JSON lines."""
 
 import itertools
+import json
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from w2v_jax.config import TrainConfig
+from w2v_jax.models.registry import named_model
+from w2v_jax.sampling.stream import stream
 from w2v_jax.text.corpus import Corpus
-from w2v_jax.training.loop import train
-from w2v_jax.training.reports import Report, Tally
-from w2v_jax.training.step import Metrics
+from w2v_jax.training import loop
+from w2v_jax.training.loop import default_optimizer, train
+from w2v_jax.training.reports import Report, RunningMean, write_json_lines
+from w2v_jax.training.state import init_state
+from w2v_jax.training.step import Metrics, make_train_step
+from w2v_jax.vectors.keyed_vectors import KeyedVectors
+from w2v_jax.vectors.whitening import partial_whiten
+
+FIRST = Report(step=3, words=100, epoch=0.5, loss=2.5, targets=40, held_out_loss=None, seconds=1.5,
+               compile_seconds=0.5, words_per_second=66.7, resumed=False)  # fmt: skip
+
+
+def no_export() -> KeyedVectors:
+    raise AssertionError("a report in a file needs no vectors")
 
 
 def test_the_mean_loss_does_not_drift_over_a_billion_targets() -> None:
     per_block = Metrics(np.full(1_000, 1536 * 2.3456789, np.float32), np.full(1_000, 1536, np.float32))  # type: ignore[arg-type]
-    tally, drifting = Tally(), np.float32(0)
-    for _ in itertools.repeat(None, 660):
-        tally = tally.add(per_block)
-        drifting = np.add.accumulate(np.append(drifting, per_block.loss), dtype=np.float32)[-1]
-    assert tally.targets > 10**9
-    assert abs(tally.mean / 2.3456789 - 1) < 1e-7
-    assert abs(drifting / tally.targets / 2.3456789 - 1) > 1e-4  # what a float32 sum would say
+    running, float32_sum = RunningMean(), np.float32(0)
+    for _ in range(660):
+        running = running.add(per_block)
+        float32_sum = np.add.accumulate(np.append(float32_sum, per_block.loss), dtype=np.float32)[-1]
+    assert running.targets > 10**9
+    assert abs(running.mean / 2.3456789 - 1) < 1e-7
+    assert abs(float32_sum / running.targets / 2.3456789 - 1) > 1e-4
 
 
 def test_targets_are_counted_beyond_32_bits() -> None:
     many = Metrics(np.ones(1, np.float32), np.full(3, 2**31, np.float32))  # type: ignore[arg-type]
-    assert Tally().add(many).targets == 3 * 2**31
+    assert RunningMean().add(many).targets == 3 * 2**31
 
 
 def test_lines_of_one_word_report_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     corpus = Corpus.from_sentences([["a", "b"] * 20] + [["a"]] * 40_000)
     reports: list[Report] = []
-    config = TrainConfig(dim=4, sample=0.0, epochs=1)
-    train(corpus, config, callbacks=[lambda report, params: reports.append(report)])
+    train(corpus, TrainConfig(dim=4, sample=0.0, epochs=1), callbacks=[lambda report, _: reports.append(report)])
     assert reports
     assert all(np.isfinite(report.loss) and report.targets for report in reports)
 
 
-def test_seldom_or_often_the_reports_hold_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w2v_jax.training.loop.DISPATCH", 2)
-    corpus = Corpus.from_sentences([["a", "b", "c", "d"] * 5] * 200)
-    config = TrainConfig(dim=4, sample=0.0, epochs=2, block=64)
-    seen: list[float] = []
-    totals = []
-    for seconds in (0.0, 1e9):
-        monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", seconds)
-        seen.clear()
-        train(corpus, config, callbacks=[lambda report, params: seen.append(report.targets)])
-        totals.append((sum(seen), len(seen)))
-    (often, many), (seldom, few) = totals
-    assert few == 2 < many
-    assert seldom == pytest.approx(often, rel=1e-6)
-
-
-def test_the_held_out_text_is_looked_at_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w2v_jax.training.loop.DISPATCH", 2)
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+def test_reports_add_up_however_often_they_come_and_evaluate_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("w2v_jax.training.loop.BLOCKS_PER_DISPATCH", 2)
     corpus = Corpus.from_sentences([["a", "b", "c", "d"] * 50] * 100)
-    seen: list[float | None] = []
-    config = TrainConfig(dim=4, sample=0.0, epochs=2, block=64, held_out=0.3)
-    train(corpus, config, callbacks=[lambda report, params: seen.append(report.held_out_loss)])
-    assert len(seen) > 4
-    assert sum(loss is not None for loss in seen) == 2
+    config = TrainConfig(dim=4, sample=0.0, epochs=2, batch_tokens=64, held_out=0.3)
+    often, seldom = list[Report](), list[Report]()
+    for seconds, reports in ((0.0, often), (1e9, seldom)):
+        monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", seconds)
+        train(corpus, config, callbacks=[lambda report, _: reports.append(report)])  # noqa: B023
+        assert sum(report.held_out_loss is not None for report in reports) == 2
+    assert len(seldom) == 2 < 4 < len(often)
+    total = lambda reports: sum(report.targets for report in reports)
+    assert total(seldom) == pytest.approx(total(often), rel=1e-6)
+
+
+def test_a_report_describes_its_own_steps_and_tables(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    config = TrainConfig(dim=16, window=3, epochs=1, sample=0.0, batch_tokens=64, shared_negatives=32, lr=0.05)
+    calls: list[tuple[Report, KeyedVectors]] = []
+    vectors = train(corpus, config, callbacks=[lambda report, export: calls.append((report, export()))])
+    assert len(calls) > 5
+    np.testing.assert_array_equal(calls[-1][1].params, vectors.params)
+    assert calls[-1][0].epoch == 1.0
+
+    optimizer, model = default_optimizer(corpus, config), named_model(config, corpus.vocabulary)
+    state = init_state(model, jax.random.key(config.seed), corpus.vocabulary, optimizer)
+    step, metrics = make_train_step(model, optimizer), []
+    for some in itertools.islice(stream(corpus, config, blocks=1), 2 * loop.BLOCKS_PER_DISPATCH):
+        state, metric = step(state, jax.tree.map(lambda part: part[0], some.blocks))
+        metrics.append(metric)
+        if len(metrics) == loop.BLOCKS_PER_DISPATCH:
+            whitened = partial_whiten(jax.tree.map(lambda table: table + 0, state.tables), 0.1)
+            np.testing.assert_allclose(calls[0][1].vectors, whitened.center, rtol=1e-3, atol=1e-4)
+    for i, (report, _) in enumerate(calls[:2]):
+        own = metrics[i * loop.BLOCKS_PER_DISPATCH : (i + 1) * loop.BLOCKS_PER_DISPATCH]
+        assert report.step == (i + 1) * loop.BLOCKS_PER_DISPATCH
+        assert report.targets == pytest.approx(sum(float(metric.targets) for metric in own), rel=1e-6)
+        assert report.loss == pytest.approx(sum(float(metric.loss) for metric in own) / report.targets, rel=1e-4)
+
+
+def test_a_report_is_a_line_of_json_and_resumed_training_appends(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("of another training\n")
+    write = write_json_lines(file)
+    write(FIRST, no_export)
+    write(FIRST._replace(step=6, held_out_loss=2.25), no_export)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [3, 6]
+    assert Report(**lines[0]) == FIRST
+    assert lines[1]["held_out_loss"] == 2.25
+    write_json_lines(file)(FIRST._replace(step=9, resumed=True), no_export)
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [3, 6, 9]
+
+
+def test_an_unwritable_report_file_is_given_up_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    write = write_json_lines("/dev/full")
+    write(FIRST, no_export)
+    write(FIRST, no_export)
+    assert capsys.readouterr().err == (
+        "w2v_jax: /dev/full: cannot be written: No space left on device; training goes on without it\n"
+    )

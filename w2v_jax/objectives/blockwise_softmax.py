@@ -1,9 +1,9 @@
-"""The naive softmax at full vocabulary: exact, and never holding a score for every (center, word) pair.
+"""The naive softmax over the full vocabulary: exact, and never holding a score for every (center, word) pair.
 
-Softmax's normalizer is a sum over words, so it can be gathered block by block of the vocabulary; and
-Equation 8's residual needs nothing else of the other blocks. So the forward pass keeps one number for
-each center, log Σ_w exp(u_w·v_c), and the backward pass makes each block's scores once more: four
-products of B·V·D multiplications instead of three, and B·block_size scores in memory instead of B·V.
+The normalizer of the softmax is a sum over words, so it can be accumulated block by block of the
+vocabulary; and Equation 8's residual needs nothing else of the other blocks. So the forward pass keeps
+one number for each center, log Σ_w exp(u_w·v_c), and the backward pass computes each block's scores
+again: four products of B·V·D multiplications instead of three, and B·block_size scores instead of B·V.
 """
 
 import functools
@@ -14,7 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ..distributed.collectives import all_gather, local_shard, psum_scatter, sharded_logsumexp
 from ..errors import InputError
+from ..tiling import fold_tiles
+from .scores import accumulator, scores, scores_vjp
 
 
 def blockwise_softmax_loss(
@@ -25,22 +28,25 @@ def blockwise_softmax_loss(
     block_size: int,
     weights: Float[Array, "B *C"] | None = None,
 ) -> Float[Array, " B"]:
-    """`naive_softmax_loss` of each center with its outside word, or summed over its outside words.
+    """Return `naive_softmax_loss` of each center with its outside word, or summed over its outside words.
 
         J_c = Σ_o weight_co (log Σ_w exp(u_w·v_c) − u_o·v_c)
 
-    `outside_indices` has one outside word for each center, or C of them, which share one normalizer;
-    `weights` counts each, and 0 masks it. Works under `jit`, `vmap` and `grad`; in
-    reverse mode only, and a gradient of the gradient holds what the loss never does, [B, V].
+    Works under `jit`, `vmap` and `grad`; in reverse mode only, and a gradient of the gradient holds
+    [B, V]. Costs 2·B·V·D FLOP, and 6·B·V·D more with its gradient; 4·B·block_size bytes of scores, and
+    8·B·C·D of outside vectors. bfloat16 tables are scored and summed in float32, the type of the loss;
+    gradients have the type of their table.
 
-    Costs 2·B·V·D FLOP, and 6·B·V·D more with its gradient; 4·B·block_size bytes of scores, and 8·B·C·D of
-    outside words' vectors. bfloat16 tables are scored and summed in float32, in which the loss then is;
-    gradients have their table's type.
+    Args:
+      center_vectors: the centers' vectors.
+      outside_indices: one outside word for each center, or C of them, which share one normalizer.
+      outside_vectors: the outside vectors of the whole vocabulary.
+      block_size: words scored at once; above V, there is one block.
+      weights: how often each outside word counts; 0 masks it.
 
     Raises:
-      InputError: `block_size` is below 1 (above V, there is one block).
+      InputError: `block_size` is below 1.
 
-    >>> import jax.numpy as jnp
     >>> centers, outside = jnp.ones((2, 3)), jnp.zeros((4, 3))
     >>> loss = blockwise_softmax_loss(centers, jnp.array([0, 3]), outside, block_size=3)
     >>> [round(float(each), 4) for each in loss]  # log 4
@@ -48,131 +54,138 @@ def blockwise_softmax_loss(
     """
     if block_size < 1:
         raise InputError(f"block_size is {block_size}; it must be at least 1")
+    dtype = accumulator(center_vectors, outside_vectors)
     indices = outside_indices.reshape(outside_indices.shape[0], math.prod(outside_indices.shape[1:]))
-    dtype = _accumulator(center_vectors, outside_vectors)
     weights = jnp.ones(indices.shape, dtype) if weights is None else weights.reshape(indices.shape).astype(dtype)
-    return _loss(min(block_size, outside_vectors.shape[0]), center_vectors, indices, outside_vectors, weights)
+    h, candidates = (
+        center_vectors.astype(dtype),
+        outside_vectors.astype(dtype),
+    )  # both gradients are summed in this type
+    # The backward pass gathers the outside vectors again, rather than keep B·C of them.
+    seen = jax.checkpoint(lambda h, candidates: (h[:, None] * candidates[indices]).sum(-1))(h, candidates)
+    log_normalizer = log_normalizers(block_size, h, candidates)
+    return (weights * (log_normalizer[:, None] - seen)).sum(1)
 
 
-def log_normalizers(
-    h: Float[Array, "B D"], candidates: Float[Array, "V D"], *, block_size: int, words: Int[Array, ""] | None = None
-) -> Float[Array, " B"]:
-    """log Σ_w exp(candidate_w·h) for each h: (max, sum) pairs of blocks, joined as they come.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def log_normalizers(block_size: int, h: Float[Array, "B D"], candidates: Float[Array, "V D"]) -> Float[Array, " B"]:
+    """Return log Σ_w exp(candidate_w·h) for each h.
 
-    With `words`, only so many of the candidates are words, the first; of none the sum is 0.
+    The gradient is the part of Equation 8 that the whole vocabulary has a share in, candidatesᵀ ŷ.
 
-    >>> import jax.numpy as jnp
-    >>> round(float(log_normalizers(jnp.ones((1, 2)), jnp.zeros((4, 2)), block_size=3)[0]), 4)  # log 4
+    >>> round(float(log_normalizers(3, jnp.ones((1, 2)), jnp.zeros((4, 2)))[0]), 4)  # log 4
     1.3863
     """
-    block_size = min(block_size, candidates.shape[0])
+    return _log_normalizers(block_size, h, candidates)
 
-    def join(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
-        largest, total = so_far
-        _, scores = _block(i, h, candidates, block_size, words)
-        new = jnp.maximum(largest, scores.max(0))
-        return new, total * jnp.exp(largest - new) + jnp.exp(scores - new[None]).sum(0)
 
-    dtype = _accumulator(h, candidates)
-    nothing = jnp.full(h.shape[0], -jnp.inf, dtype), jnp.zeros(h.shape[0], dtype)
-    largest, total = jax.lax.fori_loop(0, _blocks(candidates, block_size, words), join, nothing)
+def _backward(block_size: int, saved: tuple[Array, Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    h, candidates, log_normalizer = saved
+    weighted = cotangent[:, None] * h.astype(cotangent.dtype)
+    dh, dcandidates = expectations(block_size, h, candidates, log_normalizer, candidates, weighted)
+    return (cotangent[:, None] * dh).astype(h.dtype), dcandidates.astype(candidates.dtype)
+
+
+def _forward(block_size: int, h: Array, candidates: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    log_normalizer = _log_normalizers(block_size, h, candidates)
+    return log_normalizer, (h, candidates, log_normalizer)
+
+
+log_normalizers.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def weighted_log_normalizers(
+    block_size: int, axes: tuple[str, ...], h: Float[Array, "B D"], candidates: Float[Array, "v D"],
+    n: Float[Array, " B"], limit: Int[Array, ""],
+) -> tuple[Float[Array, ""], tuple[Float[Array, " B"], Float[Array, " v"]]]:  # fmt: skip
+    """Return Σ_c n_c log Σ_w exp(u_w·v_c), and bounds on its curvature along each h and each candidate.
+
+    One pass over the blocks computes the gradient and the bounds, n ŷ |·|², as one more column: so the
+    gradient is computed where the loss is, and the backward pass only scales it. The bounds are not
+    differentiated.
+
+    Args:
+      block_size: words scored at once.
+      axes: the mesh axes over which `candidates` are sharded; h and n are each device's own.
+      h: what the candidates are scored against.
+      candidates: the vectors of the words, or of this device's shard of them.
+      n: weight of each center.
+      limit: how many candidates are words, the first ones.
+    """
+    return _weighted_forward(block_size, axes, h, candidates, n, limit)[0]
+
+
+def _weighted_forward(
+    block_size: int, axes: tuple[str, ...], h: Array, candidates: Array, n: Array, limit: Array
+) -> tuple[Any, Any]:
+    all_h, all_n = all_gather(h, axes), all_gather(n, axes)
+    normalizers = sharded_logsumexp(_log_normalizers(block_size, all_h, candidates, limit), axes)
+    squared = lambda rows: jnp.concatenate([rows, (rows**2).sum(1, keepdims=True)], axis=1).astype(n.dtype)
+    of_candidates, of_h = expectations(
+        block_size, all_h, candidates, normalizers, squared(candidates), all_n[:, None] * squared(all_h), limit
+    )
+    of_candidates = n[:, None] * psum_scatter(of_candidates, axes)
+    own = local_shard(normalizers, axes)
+    dh, dcandidates = of_candidates[:, :-1].astype(h.dtype), of_h[:, :-1].astype(candidates.dtype)
+    return (n @ own, (of_candidates[:, -1], of_h[:, -1])), (dh, dcandidates, own)
+
+
+def _weighted_backward(block_size: int, axes: tuple[str, ...], saved: Any, cotangent: Any) -> tuple[Any, ...]:
+    dh, dcandidates, own = saved
+    scale = cotangent[0]
+    return scale.astype(dh.dtype) * dh, scale.astype(dcandidates.dtype) * dcandidates, scale * own, None
+
+
+weighted_log_normalizers.defvjp(_weighted_forward, _weighted_backward)
+
+
+def _log_normalizers(
+    block_size: int, h: Float[Array, "B D"], candidates: Float[Array, "V D"], limit: Int[Array, ""] | None = None
+) -> Float[Array, " B"]:
+    """Merge the (max, sum) pairs of the blocks; only the first `limit` candidates are words."""
+    block_size = min(block_size, len(candidates))
+
+    def merge(carry: tuple[Array, Array], start: Array, is_new: Array) -> tuple[Array, Array]:
+        largest, total = carry
+        block = _block_scores(h, candidates, start, is_new)
+        new = jnp.maximum(largest, block.max(0))
+        return new, total * jnp.exp(largest - new) + jnp.exp(block - new[None]).sum(0)
+
+    dtype = accumulator(h, candidates)
+    init = jnp.full(len(h), -jnp.inf, dtype), jnp.zeros(len(h), dtype)
+    largest, total = fold_tiles(merge, init, len(candidates), block_size, limit)
     return largest + jnp.log(total)
 
 
 def expectations(
+    block_size: int,
     h: Float[Array, "B D"],
     candidates: Float[Array, "V D"],
     log_normalizer: Float[Array, " B"],
     of_candidates: Float[Array, "V E"],
     of_h: Float[Array, "B F"],
-    *,
-    block_size: int,
-    words: Int[Array, ""] | None = None,
+    limit: Int[Array, ""] | None = None,
 ) -> tuple[Float[Array, "B E"], Float[Array, "V F"]]:
-    """(ŷ · of_candidates, ŷᵀ · of_h) with ŷ [B, V] made block by block.
+    """Return (ŷᵀ · of_candidates, ŷ · of_h), with ŷ [V, B] computed block by block.
 
-    ∂ log_normalizer/∂h is ŷ · candidates and ∂ log_normalizer/∂candidates is ŷᵀ · h: the part of
-    Equation 8 that the whole vocabulary has a share in.
+    With `of_candidates` the candidates and `of_h` the h, they are Equation 8 with ŷ as the residual.
     """
-    block_size = min(block_size, candidates.shape[0])
-    dtype = _accumulator(h, candidates)
-    highest = jax.lax.Precision.HIGHEST
+    block_size = min(block_size, len(candidates))
 
-    def add(i: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
-        at_h, at_candidates = so_far
-        start, scores = _block(i, h, candidates, block_size, words)
-        y_hat = jnp.exp(scores - log_normalizer[None])
-        block = jax.lax.dynamic_slice_in_dim(of_candidates, start, block_size).astype(dtype)
-        at_h = at_h + jnp.matmul(block.T, y_hat, precision=highest)
-        rows = jax.lax.dynamic_slice_in_dim(at_candidates, start, block_size)
-        rows = rows + jnp.matmul(y_hat, of_h.astype(dtype), precision=highest)
-        return at_h, jax.lax.dynamic_update_slice_in_dim(at_candidates, rows, start, 0)
+    def add(carry: tuple[Array, Array], start: Array, is_new: Array) -> tuple[Array, Array]:
+        sums, rows = carry
+        y_hat = jnp.exp(_block_scores(h, candidates, start, is_new) - log_normalizer[None])
+        block = jax.lax.dynamic_slice_in_dim(of_candidates, start, block_size)
+        block_sums, block_rows = scores_vjp(y_hat, of_h, block)
+        rows_before = jax.lax.dynamic_slice_in_dim(rows, start, block_size)
+        return sums + block_sums, jax.lax.dynamic_update_slice_in_dim(rows, rows_before + block_rows, start, 0)
 
-    nothing = (
-        jnp.zeros((of_candidates.shape[1], h.shape[0]), dtype),
-        jnp.zeros((candidates.shape[0], of_h.shape[1]), dtype),
-    )
-    at_h, at_candidates = jax.lax.fori_loop(0, _blocks(candidates, block_size, words), add, nothing)
-    return at_h.T, at_candidates
+    dtype = log_normalizer.dtype
+    init = jnp.zeros((len(h), of_candidates.shape[1]), dtype), jnp.zeros((len(candidates), of_h.shape[1]), dtype)
+    return fold_tiles(add, init, len(candidates), block_size, limit)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _loss(block_size: int, h: Array, indices: Array, candidates: Array, weights: Array) -> Array:
-    return _loss_forward(block_size, h, indices, candidates, weights)[0]
-
-
-def _loss_forward(block_size: int, h: Array, indices: Array, candidates: Array, weights: Array) -> tuple[Array, Any]:
-    log_normalizer = log_normalizers(h, candidates, block_size=block_size)
-    log_y_hat = _scores_of(h, indices, candidates) - log_normalizer[:, None]
-    return -(weights * log_y_hat).sum(1), (h, indices, candidates, weights, log_normalizer)
-
-
-def _loss_backward(block_size: int, saved: Any, cotangent: Array) -> tuple[Array | None, ...]:
-    """Equation 8 with y a row of weights, times the cotangent: g n ŷ over all words, −g y over the outside ones."""
-    h, indices, candidates, weights, log_normalizer = saved
-    observed = cotangent[:, None] * weights
-    n = observed.sum(1)
-    wide = h.astype(n.dtype)
-    y_hat_candidates, dcandidates = expectations(
-        h, candidates, log_normalizer, candidates, n[:, None] * wide, block_size=block_size
-    )
-    rows = candidates[indices].astype(n.dtype)
-    dh = n[:, None] * y_hat_candidates - (observed[..., None] * rows).sum(1)
-    dcandidates = dcandidates.at[indices].add(-observed[..., None] * wide[:, None], mode="clip")
-    dweights = cotangent[:, None] * (log_normalizer[:, None] - _scores_of(h, indices, candidates))
-    return dh.astype(h.dtype), None, dcandidates.astype(candidates.dtype), dweights
-
-
-_loss.defvjp(_loss_forward, _loss_backward)
-
-
-def _block(
-    i: Array, h: Float[Array, "B D"], candidates: Float[Array, "V D"], size: int, words: Int[Array, ""] | None
-) -> tuple[Int[Array, ""], Float[Array, "size B"]]:
-    """Where block i starts, and its scores.
-
-    V need not be a multiple of the size: the last block starts early enough to be full, and scores −∞
-    for the rows that the one before has had. Nothing is padded, and so no copy of the table is made.
-    """
-    start = jnp.minimum(i * size, candidates.shape[0] - size)
-    row = start + jnp.arange(size, dtype=start.dtype)
-    fresh = row >= i * size if words is None else (row >= i * size) & (row < words)
-    dtype = _accumulator(h, candidates)
-    scores = jnp.matmul(
-        jax.lax.dynamic_slice_in_dim(candidates, start, size), h.T,
-        precision=jax.lax.Precision.HIGHEST, preferred_element_type=dtype,
-    )  # fmt: skip
-    return start, jnp.where(fresh[:, None], scores, -jnp.inf)
-
-
-def _scores_of(h: Float[Array, "B D"], indices: Int[Array, "B C"], candidates: Float[Array, "V D"]) -> Array:
-    dtype = _accumulator(h, candidates)
-    return (h.astype(dtype)[:, None] * candidates[indices].astype(dtype)).sum(-1)
-
-
-def _blocks(candidates: Float[Array, "V D"], size: int, words: Int[Array, ""] | None = None) -> Any:
-    return -(-(candidates.shape[0] if words is None else words) // size)
-
-
-def _accumulator(h: Array, candidates: Array) -> jnp.dtype:
-    return jnp.dtype("float64" if jnp.float64 in (h.dtype, candidates.dtype) else "float32")
+def _block_scores(h: Array, candidates: Array, start: Array, is_new: Array) -> Float[Array, "block_size B"]:
+    block = jax.lax.dynamic_slice_in_dim(candidates, start, len(is_new))
+    return jnp.where(is_new[:, None], scores(h, block), -jnp.inf)

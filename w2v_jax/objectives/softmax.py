@@ -1,18 +1,18 @@
-"""Skip-gram with the naive softmax: Equations 1-8, the reference that nothing here optimizes."""
+"""Skip-gram with the naive softmax: Equations 1-8, the reference, and the softmax's loss of scores."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from .residual import pull_back
+from .scores import scores_vjp
 
 
 def log_probs(center_vector: Float[Array, " D"], outside_vectors: Float[Array, "V D"]) -> Float[Array, " V"]:
-    """log P(O=w | C=c) for every word w: the logarithm of Equation 1.
+    """Return log P(O=w | C=c) for every word w: the logarithm of Equation 1.
 
         P(O=o | C=c) = exp(u_o·v_c) / Σ_w exp(u_w·v_c)
 
-    The largest score is taken out of the sum first, so scores of ±1e4 neither overflow nor vanish.
+    The largest score is subtracted first, so scores of ±1e4 neither overflow nor vanish.
 
     >>> import jax.numpy as jnp
     >>> log_probs(jnp.ones(2), jnp.zeros((4, 2))).tolist() == [float(-jnp.log(4.0))] * 4
@@ -24,7 +24,7 @@ def log_probs(center_vector: Float[Array, " D"], outside_vectors: Float[Array, "
 def naive_softmax_loss(
     center_vector: Float[Array, " D"], outside_index: Int[Array, ""] | int, outside_vectors: Float[Array, "V D"]
 ) -> Float[Array, ""]:
-    """The loss of one (center, outside) pair: Equations 2 and 4.
+    """Return the loss of one (center, outside) pair: Equations 2 and 4.
 
         J(v_c, o, U) = −log ŷ_o = −u_o·v_c + log Σ_w exp(u_w·v_c)
 
@@ -40,7 +40,7 @@ def naive_softmax_loss(
 def naive_softmax_gradients(
     center_vector: Float[Array, " D"], outside_index: Int[Array, ""] | int, outside_vectors: Float[Array, "V D"]
 ) -> tuple[Float[Array, " D"], Float[Array, "V D"]]:
-    """(∂J/∂v_c, ∂J/∂U) by hand, as `jax.grad(naive_softmax_loss, (0, 2))` gives them.
+    """Return (∂J/∂v_c, ∂J/∂U) by hand, as `jax.grad(naive_softmax_loss, (0, 2))` gives them.
 
     From Equation 4 to Equation 8:
 
@@ -60,45 +60,50 @@ def naive_softmax_gradients(
     """
     y_hat = jnp.exp(log_probs(center_vector, outside_vectors))
     y = jax.nn.one_hot(outside_index, len(outside_vectors), dtype=y_hat.dtype)
-    gradient, outside_gradients = pull_back((y_hat - y)[None], center_vector[None], outside_vectors)
+    gradient, outside_gradients = scores_vjp((y_hat - y)[:, None], center_vector[None], outside_vectors)
     return gradient[0], outside_gradients
 
 
-def log_normalizer(scores: Float[Array, " N"], weight: Float[Array, " N"]) -> Float[Array, ""]:
-    """log Σ_w exp(score_w) over the candidates that `weight` does not mask."""
-    return jax.nn.logsumexp(scores, where=weight > 0)
-
-
-def softmax(
-    scores: Float[Array, " N"],
-    observed: Float[Array, " N"],
-    weight: Float[Array, " N"],
-    log_normalizer: Float[Array, ""],
-) -> tuple[Float[Array, ""], Float[Array, " N"]]:
-    """The naive softmax summed over all the outside words of one center, `observed` counting each.
+@jax.custom_vjp
+def softmax_cross_entropy(scores: Float[Array, "N *B"], observed: Float[Array, "N *B"]) -> Float[Array, "*B"]:
+    """Return the naive softmax loss summed over all the outside words of each center.
 
         J        = n log Σ_w exp(s_w) − Σ_w observed_w s_w        n = Σ_w observed_w
         residual = n ŷ − observed
 
-    Equation 8 with the one-hot y become a row of counts.
+    The gradient is this residual: Equation 8 with the one-hot y become a column of counts.
 
-    >>> import jax.numpy as jnp
-    >>> scores, observed, weight = jnp.zeros(2), jnp.array([2.0, 0.0]), jnp.ones(2)
-    >>> loss, residual = softmax(scores, observed, weight, jnp.log(2.0))
+    Args:
+      scores: of each candidate; −∞ masks one that was never observed.
+      observed: how often each candidate was observed.
+
+    >>> scores, observed = jnp.zeros(2), jnp.array([2.0, 0.0])
+    >>> loss, residual = jax.value_and_grad(softmax_cross_entropy)(scores, observed)
     >>> round(float(loss), 4), residual.tolist()
     (1.3863, [-1.0, 1.0])
     """
-    n = observed.sum()
-    log_y_hat = jnp.where(weight > 0, scores - log_normalizer, -jnp.inf)
-    seen = jnp.where(observed > 0, observed * log_y_hat, 0)
-    return -seen.sum(), n * jnp.exp(log_y_hat) - observed
+    return _forward(scores, observed)[0]
 
 
-def softmax_curvature(residual: Float[Array, "*n"], observed: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """A bound on the Hessian in the scores, n (diag ŷ − ŷ ŷᵀ), as they stand: n ŷ along each.
+def _forward(scores: Array, observed: Array) -> tuple[Array, tuple[Array, Array]]:
+    log_y_hat = jax.nn.log_softmax(scores, axis=0)
+    return -jnp.where(observed > 0, observed * log_y_hat, 0).sum(0), (log_y_hat, observed)
 
-    It does not cover where a long step leads: a rare word that was observed has n ŷ far below 1
+
+def _backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    log_y_hat, observed = saved
+    residual = observed.sum(0, keepdims=True) * jnp.exp(log_y_hat) - observed
+    return cotangent[None] * residual, -cotangent[None] * log_y_hat
+
+
+softmax_cross_entropy.defvjp(_forward, _backward)
+
+
+def softmax_curvature(scores: Float[Array, "N *B"], observed: Float[Array, "N *B"]) -> Float[Array, "N *B"]:
+    """Return n ŷ, a bound on the Hessian in the scores, n (diag ŷ − ŷ ŷᵀ), at the current scores.
+
+    It does not bound the Hessian after a long step: a rare word that was observed has n ŷ far below 1
     until it has been learned. A bound that does, the larger of n ŷ and `observed`, was tried and
     learned less: 7.30 nats a held-out target against 6.92, on the documentation strings.
     """
-    return residual + observed
+    return observed.sum(0, keepdims=True) * jax.nn.softmax(scores, axis=0)

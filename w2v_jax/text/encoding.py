@@ -1,105 +1,99 @@
-"""Words to integers, in one pass over the text and one over the integers."""
+"""Encode words as integers, in one pass over the text and one over the integers."""
 
-import itertools
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer
+from numpy.typing import ArrayLike
 
 from ..config import TextConfig
 from ..errors import InputError
-from .part import Part
-from .tokens import Piece
-from .vocabulary import Vocabulary, select
+from .shard import TextShard
+from .tokens import TokenChunk
+from .vocabulary import Vocabulary, select_words
 
-SLICE = 1 << 22  # tokens of a file looked at in one go
+IDS, LINE_ENDS = "ids.int32", "line_ends.int64"  # the files that are written
+BLOCK_TOKENS = 1 << 22  # read from the scratch file at a time
 NO_WORD, LINE_END = 0, 1  # the first two provisional ids
 
 
-class Encoded(NamedTuple):
-    """What `encode` found beside the ids it wrote."""
-
-    vocabulary: Vocabulary
-    source_tokens: int
-    tokens: int
-
-
 def encode(
-    pieces: Iterable[Piece],
+    chunks: Iterable[TokenChunk],
     config: TextConfig,
     name: str,
+    folder: Path,
     *,
-    scratch: BinaryIO,
-    ids: BinaryIO,
-    ends: BinaryIO,
     known: Vocabulary | None = None,
-    part: Part | None = None,
-) -> Encoded:
-    """Write the id of every token in the vocabulary as int32, and where each line ends as int64.
+    shard: TextShard | None = None,
+) -> tuple[Vocabulary, int]:
+    """Write the ids of the tokens in the vocabulary, and the line ends; return the vocabulary and the number of tokens.
 
-    Words get provisional ids in the order in which they come, so that the text is read once; when
-    all have been counted, the provisional ids become places in the vocabulary and words outside it
-    vanish. `scratch` holds the provisional ids meanwhile.
-
-    The words of `known` stay in the vocabulary, however often the text has them, and their counts
-    are those of both texts; a word known without a count has been seen once. With a `part`, the
-    vocabulary and its counts are of all parts; the ids, of this one.
+    The first pass counts words and writes their provisional ids to a scratch file. Then the vocabulary is
+    chosen, and the second pass maps provisional ids to final ids and drops other words. `Corpus.from_file`
+    describes the arguments; a known word of count 0 counts once.
 
     Raises:
-      InputError: there is no word, none is frequent enough for the vocabulary, or more are known than it may hold.
+      InputError: there is no word, none is frequent enough, or more are known than `max_vocab`.
     """
     provisional: defaultdict[str | None, int] = defaultdict(None, {"": NO_WORD, None: LINE_END})
     provisional.default_factory = provisional.__len__
-    counted = zip(known.words, known.counts.tolist(), strict=True) if known else ()
-    seen = {word: max(1, count) for word, count in counted if word}  # other programs know an empty word
-    before = np.array([provisional[word] for word in seen], np.int64)
-    if config.max_vocab is not None and len(before) > config.max_vocab:
-        raise InputError(f"max_vocab is {config.max_vocab}, but {len(before)} words are known already; give no less")
-    for types, indices, line_lengths in pieces:
-        ids_of_types = np.fromiter(map(provisional.__getitem__, types), np.int32, len(types))
-        scratch.write(np.insert(ids_of_types[indices], np.cumsum(line_lengths)[:-1], LINE_END).data)
+    counts = np.zeros(0, np.int64)
 
-    counts = np.zeros(len(provisional), np.int64)
-    for some in _slices(scratch):
-        counts += np.bincount(some, minlength=len(counts))
-    counts[[NO_WORD, LINE_END]] = 0
-    others = part.counts([word or "" for word in provisional], counts) if part else []
-    if not any(some.any() for some in (counts, *(some for _, some in others))):
-        raise InputError(f"{name}: holds no words; give a text file, one sentence a line")
-    places = [(np.fromiter(map(provisional.__getitem__, theirs), np.int64), some) for theirs, some in others]
-    words = [word or "" for word in provisional]
-    counts.resize(len(words))
-    of_text = counts.copy()  # all its parts
-    for theirs, some in places:
-        of_text[theirs] += some
-    total = of_text.copy()
-    total[before] += np.array(list(seen.values()), np.int64)
-    chosen = select(words, total, min_count=config.min_count, max_size=config.max_vocab, known=before)
-    if not of_text[chosen].any():
-        raise InputError(
-            f"{name}: none of its {np.count_nonzero(of_text):,} words {'is known or ' if seen else ''}occurs "
-            f"{config.min_count} times; lower the minimum count (the most frequent occurs {of_text.max():,} times)"
-        )
-    place = np.full(len(words), -1, np.int32)
-    place[chosen] = np.arange(len(chosen), dtype=np.int32)
+    def add_counts(words: Collection[str], word_counts: ArrayLike) -> Integer[np.ndarray, " n"]:
+        """Add to the counts of words; return their provisional ids, new ones for new words."""
+        nonlocal counts
+        word_ids = np.fromiter(map(provisional.__getitem__, words), np.int32, len(words))
+        if len(counts) < len(provisional):
+            counts = np.pad(counts, (0, len(provisional)))  # at least twice as long, hence rarely
+        np.add.at(counts, word_ids, word_counts)
+        return word_ids
 
-    tokens = 0
-    last_end = np.zeros(1, np.int64)
-    for some in itertools.chain(_slices(scratch), [np.array([LINE_END])]):
-        final = place[some]
-        inside = final >= 0
-        ids.write(final[inside].data)
-        tokens_after = tokens + np.cumsum(inside)
-        line_ends = np.concatenate([last_end, tokens_after[some == LINE_END]])
-        ends.write(line_ends[1:][np.diff(line_ends) > 0].data)  # a line with no word left is none
-        tokens, last_end = int(tokens_after[-1]), line_ends[-1:]
-    vocabulary = Vocabulary(tuple(words[i] for i in chosen), total[chosen])
-    return Encoded(vocabulary, int(counts.sum()), tokens)
+    known_counts = zip(known.words, known.counts.tolist(), strict=True) if known else ()
+    prior = {word: max(1, count) for word, count in known_counts if word}  # other programs have an empty word
+    prior_ids = add_counts(prior, 0)
+    if config.max_vocab is not None and len(prior) > config.max_vocab:
+        raise InputError(f"max_vocab is {config.max_vocab}, but {len(prior)} words are known; raise it to that or more")
+    with (
+        tempfile.TemporaryFile(dir=folder) as scratch,
+        open(folder / IDS, "wb") as ids,
+        open(folder / LINE_ENDS, "wb") as line_ends,
+    ):
+        for types, indices, line_lengths in chunks:
+            type_ids = add_counts(types, np.bincount(indices, minlength=len(types)))
+            scratch.write(np.insert(type_ids[indices], np.cumsum(line_lengths)[:-1], LINE_END).data)
+        counts[NO_WORD] = 0
+        source_tokens = int(counts.sum())
 
+        words = [word or "" for word in provisional]
+        for peer_words, peer_counts in shard.gather_counts(words, counts[: len(words)].tolist()) if shard else ():
+            add_counts(peer_words, peer_counts)
+        words, counts = [word or "" for word in provisional], counts[: len(provisional)]
+        if not counts.any():
+            raise InputError(f"{name}: holds no words; give a text file, one sentence a line")
+        totals = counts.copy()
+        totals[prior_ids] += np.fromiter(prior.values(), np.int64)
+        chosen = select_words(words, totals, min_count=config.min_count, max_size=config.max_vocab, known=prior_ids)
+        if not counts[chosen].any():
+            raise InputError(
+                f"{name}: none of its {np.count_nonzero(counts):,} words {'is known or ' if prior else ''}occurs "
+                f"{config.min_count} times; lower the minimum count (the most frequent occurs {counts.max():,} times)"
+            )
+        final_ids = np.full(len(words), -1, np.int32)
+        final_ids[chosen] = np.arange(len(chosen), dtype=np.int32)
 
-def _slices(file: BinaryIO) -> Iterator[Integer[np.ndarray, " slice"]]:
-    file.seek(0)
-    while len(part := np.frombuffer(file.read(4 * SLICE), np.int32)):
-        yield part
+        scratch.write(np.int32(LINE_END).tobytes())
+        scratch.seek(0)
+        tokens, last_end = 0, 0
+        for raw in iter(lambda: scratch.read(4 * BLOCK_TOKENS), b""):
+            block = np.frombuffer(raw, np.int32)
+            block_ids = final_ids[block]
+            in_vocabulary = block_ids >= 0
+            ids.write(block_ids[in_vocabulary].data)
+            tokens_so_far = tokens + np.cumsum(in_vocabulary)
+            ends = tokens_so_far[block == LINE_END]
+            line_ends.write(ends[np.diff(ends, prepend=last_end) > 0].data)  # lines without words are dropped
+            tokens, last_end = int(tokens_so_far[-1]), int(ends.max(initial=last_end))
+    return Vocabulary(tuple(words[i] for i in chosen), totals[chosen]), source_tokens

@@ -1,11 +1,11 @@
-"""Bytes to words, a piece at a time: what is in memory does not grow with the text."""
+"""Tokenize a text in chunks of constant size, so that memory does not grow with the text."""
 
 import codecs
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,18 +15,14 @@ from jaxtyping import Integer
 from ..config import TextConfig
 from ..errors import InputError
 
-PIECE_BYTES = 1 << 22  # large enough that most of a piece's words repeat within it, small enough to stay in cache
-SENTENCES = 1 << 12  # of Python's, in one piece
-LONGEST_WORD = 1 << 20
-BEYOND = "."  # Arrow reads the character after a last space, even where the text has ended
-THREADS = 2  # Arrow works without Python's lock; the third thread, ours, merges what these find
-
-X = TypeVar("X")
-Y = TypeVar("Y")
+CHUNK_SENTENCES = 1 << 12
+MAX_WORD_LENGTH = 1 << 20
+SENTINEL = "."  # Arrow reads the character after a final space, even past the end of its buffer
+THREADS = 2  # Arrow releases the GIL; a third thread, the caller's, merges the chunks
 
 
-class Piece(NamedTuple):
-    """Some lines of a text; the last one goes on as the first line of the next piece.
+class TokenChunk(NamedTuple):
+    """Consecutive lines of a text; the last one continues in the first line of the next chunk.
 
     The words are `[types[i] for i in indices]`; an empty type stands for no word.
     """
@@ -36,34 +32,43 @@ class Piece(NamedTuple):
     line_lengths: Integer[np.ndarray, " lines"]
 
 
-def pieces_of_text(file: BinaryIO, config: TextConfig, name: str) -> Iterator[Piece]:
+def tokenize(text: Iterable[bytes], config: TextConfig, name: str) -> Iterator[TokenChunk]:
     """Split a UTF-8 text into lines at line feeds and into words at Unicode whitespace.
 
     Raises:
       InputError: the text holds a NUL byte, invalid UTF-8, or a word of over a million characters.
 
-    >>> import io
-    >>> piece, end = pieces_of_text(io.BytesIO(b"to be or\\nnot to be\\n"), TextConfig(), "text")
-    >>> [piece.types[i] for i in piece.indices], piece.line_lengths.tolist()
+    >>> chunk, end = tokenize([b"to be or\\nnot to be\\n"], TextConfig(), "text")
+    >>> [chunk.types[i] for i in chunk.indices], chunk.line_lengths.tolist()
     (['to', 'be', 'or', 'not', 'to', 'be', ''], [3, 3, 1])
     """
-    yield from _map_ahead(lambda text: _split(text, config, name), _whole_words(file, name))
+    with ThreadPoolExecutor(THREADS) as pool:
+        pending: deque[Future[TokenChunk]] = deque()
+        for words in _decode(text, name):
+            pending.append(pool.submit(_tokenize_chunk, words, config, name))
+            if len(pending) > THREADS:
+                yield pending.popleft().result()
+        yield from (future.result() for future in pending)
     pa.default_memory_pool().release_unused()  # 50 MB, which Arrow would keep for its next use
 
 
-def pieces_of_sentences(sentences: Iterable[Iterable[str]]) -> Iterator[Piece]:
-    """The same for lists of words that Python holds already: each sentence is a line."""
+def chunk_sentences(sentences: Iterable[Iterable[str]]) -> Iterator[TokenChunk]:
+    """Convert lists of words to chunks, each sentence a line.
+
+    Raises:
+      InputError: a sentence is not a list of words.
+    """
     sentences = iter(sentences)
-    while some := list(itertools.islice(sentences, SENTENCES)):
-        lines = [list(sentence) for sentence in some]
+    while batch := list(itertools.islice(sentences, CHUNK_SENTENCES)):
+        lines = [list(sentence) for sentence in batch]
         words = list(itertools.chain.from_iterable(lines))
-        if not all(isinstance(word, str) for word in words) or any(isinstance(sentence, str) for sentence in some):
+        if not all(isinstance(word, str) for word in words) or any(isinstance(sentence, str) for sentence in batch):
             raise InputError("each sentence must be a list of words, such as ['to', 'be']")
-        yield Piece(words, np.arange(len(words), dtype=np.int32), np.array([*map(len, lines), 0]))
+        yield TokenChunk(words, np.arange(len(words), dtype=np.int32), np.array([*map(len, lines), 0]))
 
 
-def _split(text: str, config: TextConfig, name: str) -> Piece:
-    column = pa.array([text, BEYOND], pa.large_string())
+def _tokenize_chunk(text: str, config: TextConfig, name: str) -> TokenChunk:
+    column = pa.array([text, SENTINEL], pa.large_string())
     if config.normalize:
         column = pc.utf8_normalize(column, form=config.normalize)
     if config.lowercase:
@@ -72,47 +77,28 @@ def _split(text: str, config: TextConfig, name: str) -> Piece:
     words = pc.utf8_split_whitespace(lines[:-1])
     encoded = words.flatten().dictionary_encode()
     types = encoded.dictionary.to_pylist()
-    if max(map(len, types), default=0) > LONGEST_WORD:
-        raise _endless_word(name)
-    return Piece(types, encoded.indices.to_numpy(), pc.list_value_length(words).to_numpy())
+    _check_word_length(max(map(len, types), default=0), name)
+    return TokenChunk(types, encoded.indices.to_numpy(), pc.list_value_length(words).to_numpy())
 
 
-def _whole_words(file: BinaryIO, name: str) -> Iterator[str]:
-    """Cut a UTF-8 stream into pieces, each of which ends where a word ends."""
+def _decode(text: Iterable[bytes], name: str) -> Iterator[str]:
+    """Decode UTF-8 into strings that end between words."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    unfinished = ""  # a word that no whitespace has ended yet
-    done = 0
-    while piece := file.read(PIECE_BYTES):
-        text = unfinished + _decode(decoder, piece, done, name)
-        done += len(piece)
-        if "\0" in text:
+    position, partial_word = 0, ""
+    for chunk in itertools.chain(text, [b""]):
+        position += len(chunk)
+        try:
+            words = partial_word + decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:  # its object begins with the bytes of a character that the last chunk cut
+            byte = position - len(error.object) + error.start
+            raise InputError(f"{name}: byte {byte:,} is not UTF-8; convert the file, e.g. iconv -t utf-8 -c") from None
+        if "\0" in words:
             raise InputError(f"{name}: holds a NUL byte, so it is not text; give a text file, one sentence a line")
-        unfinished = "" if text[-1:].isspace() else "".join(text.rsplit(maxsplit=1)[-1:])
-        if len(unfinished) > LONGEST_WORD:
-            raise _endless_word(name)
-        yield text[: len(text) - len(unfinished)]
-    yield unfinished + _decode(decoder, b"", done, name)
+        partial_word = "" if not chunk or words[-1:].isspace() else "".join(words.rsplit(maxsplit=1)[-1:])
+        _check_word_length(len(partial_word), name)
+        yield words[: len(words) - len(partial_word)]
 
 
-def _decode(decoder: codecs.IncrementalDecoder, piece: bytes, done: int, name: str) -> str:
-    kept_back = len(decoder.getstate()[0])  # the first bytes of a character that the last piece cut
-    try:
-        return decoder.decode(piece, final=not piece)
-    except UnicodeDecodeError as error:
-        at = done - kept_back + error.start
-        raise InputError(f"{name}: byte {at:,} is not UTF-8; convert the file first, e.g. iconv -t utf-8 -c") from None
-
-
-def _endless_word(name: str) -> InputError:
-    return InputError(f"{name}: has a word of over {LONGEST_WORD:,} characters; separate words by spaces")
-
-
-def _map_ahead(function: Callable[[X], Y], items: Iterable[X]) -> Iterator[Y]:
-    """`map` in threads that work at most a few items ahead."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        ahead: deque[Future[Y]] = deque()
-        for item in items:
-            ahead.append(pool.submit(function, item))
-            if len(ahead) > THREADS:
-                yield ahead.popleft().result()
-        yield from (future.result() for future in ahead)
+def _check_word_length(length: int, name: str) -> None:
+    if length > MAX_WORD_LENGTH:
+        raise InputError(f"{name}: has a word of over {MAX_WORD_LENGTH:,} characters; separate words by spaces")

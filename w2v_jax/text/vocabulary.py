@@ -1,4 +1,4 @@
-"""The words that have vectors, each with its count, by falling count."""
+"""The vocabulary: words and their counts, by falling count."""
 
 import dataclasses
 import difflib
@@ -12,12 +12,10 @@ from jaxtyping import Integer
 
 from ..errors import InputError
 
-NOBODY = np.empty(0, np.int64)
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vocabulary:
-    """V distinct words and how often each occurs; a word's id is its place.
+    """V distinct words and their counts; a word's id is its index.
 
     >>> vocabulary = Vocabulary(("the", "of"), counts=(7, 3))
     >>> vocabulary["of"], "cat" in vocabulary, len(vocabulary)
@@ -40,55 +38,43 @@ class Vocabulary:
         return word in self.index
 
     def __getitem__(self, word: str) -> int:
-        """The word's id.
+        """Return the id of a word.
 
         Raises:
           InputError: the word is not in the vocabulary; the message suggests close spellings.
         """
-        try:
+        if word in self.index:
             return self.index[word]
-        except KeyError:
-            raise InputError(f"{word!r} is not in the vocabulary{self._suggestion(word)}") from None
+        close = [w for w in (word.lower(), word.capitalize(), word.upper()) if w in self.index]
+        close += difflib.get_close_matches(word, self.words[:50_000], n=3)  # compares with every word: slow
+        suggestion = f"; did you mean {', '.join(dict.fromkeys(close))}?" if close else ""
+        raise InputError(f"{word!r} is not in the vocabulary{suggestion}")
 
     @functools.cached_property
     def index(self) -> dict[str, int]:
-        """Each word's id."""
+        """The id of each word."""
         return {word: i for i, word in enumerate(self.words)}
 
     @functools.cached_property
     def sha256(self) -> str:
-        """What two vocabularies share only if their words and counts are the same."""
+        """A fingerprint of the words and their counts."""
         return hashlib.sha256(json.dumps(self.words).encode() + self.counts.tobytes()).hexdigest()
 
-    def _suggestion(self, word: str) -> str:
-        # difflib compares with every word it is given: the most frequent ones are likelier, and enough.
-        close = [w for w in (word.lower(), word.capitalize(), word.upper()) if w in self.index]
-        close += difflib.get_close_matches(word, self.words[:50_000], n=3)
-        return f"; did you mean {', '.join(dict.fromkeys(close))}?" if close else ""
 
-
-def select(
-    words: Sequence[str],
-    counts: Iterable[int],
-    *,
-    min_count: int,
-    max_size: int | None,
-    known: Integer[np.ndarray, " n"] = NOBODY,
+def select_words(
+    words: Sequence[str], counts: Iterable[int], *, min_count: int, max_size: int | None, known: Iterable[int] = ()
 ) -> Integer[np.ndarray, " V"]:
-    """Which words make the vocabulary, in its order: by falling count, equal counts by code point.
+    """Return the indices of the vocabulary's words, by falling count and then by code point.
 
-    Words seen fewer than `min_count` times are left out, and all but the first `max_size`; those in
-    `known`, places in `words`, stay whatever their count, and others fill up what they leave.
+    Words of fewer than `min_count` occurrences and all but the `max_size` most frequent are left out.
+    Words whose index is in `known` are always kept, and count towards `max_size`.
 
-    >>> select(["b", "rare", "a", "the"], [2, 1, 2, 9], min_count=2, max_size=None).tolist()
+    >>> select_words(["b", "rare", "a", "the"], [2, 1, 2, 9], min_count=2, max_size=None).tolist()
     [3, 2, 0]
     """
-    counts = np.asarray(counts, np.int64)
-    is_known = np.zeros(len(words), bool)
-    is_known[known] = True
-    kept = np.flatnonzero((counts >= min_count) | is_known)
-    order = np.array(sorted(kept.tolist(), key=lambda i: (-counts[i], words[i])), np.int64)
-    if max_size is None:
-        return order
-    stays = is_known[order]
-    return order[stays | (np.cumsum(~stays) <= max_size - len(known))]
+    counts, is_new = np.asarray(counts, np.int64), np.ones(len(words), bool)
+    is_new[list(known)] = False
+    candidates = np.flatnonzero((counts >= min_count) | ~is_new).tolist()
+    order = np.array(sorted(candidates, key=lambda i: (-counts[i], words[i])), np.int64)
+    room = len(words) if max_size is None else max_size - np.count_nonzero(~is_new)
+    return order[~is_new[order] | (np.cumsum(is_new[order]) <= room)]

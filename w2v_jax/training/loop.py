@@ -1,261 +1,282 @@
-"""The training loop: plain Python outside, compiled scans inside, and neither waiting for the other."""
+"""The training loop: the host prepares the next blocks while the devices run a compiled scan over the current ones."""
 
 import contextlib
 import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array, Int
+from jaxtyping import Array, PRNGKeyArray
 from tqdm import tqdm
 
-from ..config import TILE, CheckpointConfig, CountsConfig, MeshConfig, TrainConfig
+from ..config import TILE, CheckpointConfig, MeshConfig, StreamConfig, TrainConfig
+from ..distributed.mesh import block_sharding, make_mesh, mesh_axes, shard_blocks, tile_sharding, unshard_tables
+from ..distributed.processes import process_allgather_int, translate_peer_errors
+from ..distributed.replicas import init_replicas
 from ..errors import InputError
-from ..params import Params
+from ..models.model import Model
+from ..models.registry import named_model
+from ..params import Tables, named_tables
+from ..sampling.stream import expected_steps, stream
+from ..sampling.windows import Block
 from ..text.corpus import Corpus
 from ..text.vocabulary import Vocabulary
 from ..vectors.keyed_vectors import KeyedVectors
-from ..windows import Block
-from .checkpoints import Checkpoints, identity
-from .counts import train_on_counts
-from .freezing import Frozen, freeze
-from .local_steps import make_local_steps, set_out
-from .mesh import blocks_on, make_mesh, over_devices, put, tiles_on
-from .processes import everyones_number, or_a_line
-from .reports import Callback, Reports, Tally
-from .rows import RowSparse
-from .sgd import bounded_sgd
-from .state import TrainState, init_state
-from .step import Metrics, make_gradients, make_train_step
-from .stream import expected_steps, stream
-from .vectors_of import vectors_of
+from .bounded_sgd import bounded_sgd
+from .checkpoints import Checkpoints, run_fingerprint
+from .replica_step import make_replica_steps
+from .reports import Callback, Reports, RunningMean
+from .row_sparse import RowSparse, row_sparse
+from .state import TrainState, init_state, whiten_tables
+from .step import Metrics, make_loss, make_train_step, shard_step, step_key
 
-COUNTED = ("softmax-counts", "ppmi-svd")  # objectives that learn from counts
-DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
+BLOCKS_PER_DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
+Config = TypeVar("Config", bound=StreamConfig)
 
 
-@or_a_line()
+@translate_peer_errors()
 def train(
     corpus: Corpus,
     config: TrainConfig | None = None,
     *,
-    optimizer: optax.GradientTransformation | None = None,
+    model: Model | None = None,
+    optimizer: optax.GradientTransformation | RowSparse | None = None,
     callbacks: Iterable[Callback] = (),
     checkpoints: CheckpointConfig | None = None,
-    counts: CountsConfig | None = None,
-    params: Params | None = None,
-    frozen: Frozen | None = None,
+    tables: Tables | None = None,
+    frozen: Tables | None = None,
     mesh: MeshConfig | None = None,
 ) -> KeyedVectors:
-    """Train word vectors on a corpus; the trained tables are the result's `.params`.
+    """Train word vectors on a corpus.
 
-    From fresh tables they are `evened` in the end: the same scores, from center vectors whose cosines say more.
+    The trained tables are the result's `.params`, after the partial whitening that `config.whitening` or the
+    model asks for.
 
     Args:
-      optimizer: any of optax's, with its own schedule; by default SGD whose rate falls linearly
-        from `config.lr` to a ten-thousandth of it; for softmax-counts, `shared_newton`. None with local steps.
-      callbacks: each is called about twice a second, and where an epoch ends, or a pass over the counts; one
-        that returns True ends the training. With local steps they wait for the devices to meet, as checkpoints do.
-      counts: how co-occurrences are counted, for the objectives that learn from counts.
-      mesh: which devices train; where `jax.distributed.initialize` was called, all processes do, each on a corpus
-        of its own, encoded with the vocabulary of all. Callbacks are then given tables that are split as the mesh
-        says, perhaps with rows of no word at their end.
+      corpus: the encoded text.
+      config: every number of the training.
+      model: what is trained, instead of the model that `config.objective` names. It was made with its own
+        dim, window and negatives, and `config.window` must be the same.
+      optimizer: any of optax's, with its own schedule; by default `bounded_sgd`, whose rate falls linearly
+        from `config.lr` to a ten-thousandth of it. None with local steps.
+      callbacks: each is called about twice a second, and at the end of each epoch; one that returns True ends
+        the training. With local steps they wait for the next merge of the replicas, as checkpoints do.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
-        and ends with the bits of one that never was; a stop then waits for a last checkpoint.
-      params: where training starts from, such as `grow` makes of earlier ones, instead of fresh tables; where
-        there is a checkpoint to resume from, that. They are not evened, so that old and new vectors are alike.
-      frozen: rows of `params` that stay as they are.
+        and ends with the same bits as an uninterrupted run; a stop then waits for a last checkpoint.
+      tables: where training starts, such as `grow` makes of earlier tables, instead of fresh ones; a
+        checkpoint to resume from replaces them.
+      frozen: for each table a mask of the rows of `tables` that stay as they are.
+      mesh: which devices train. After `jax.distributed.initialize` all processes do, each on a corpus of its
+        own, encoded with the vocabulary of all.
+
+    Returns:
+      The vectors, with the trained tables as `.params`.
 
     Raises:
-      InputError: the vocabulary is a single word, or no line has two words; an option is not for this
-        objective; `params` or `frozen` are not of this vocabulary; the checkpoints cannot be written or
-        read, or are of another training.
-      Stopped: a signal came, and where training stands has been saved.
-      FloatingPointError: the loss is no longer a number.
+      InputError: the vocabulary is a single word, or no line has two words; `tables` or `frozen` do not fit
+        the model; the checkpoints cannot be written or read, or are of another training.
+      TrainingInterrupted: a signal came, and the state has been saved.
+      FloatingPointError: the loss is no longer a finite number.
 
     >>> from w2v_jax.text.corpus import Corpus
     >>> corpus = Corpus.from_sentences([["to", "be", "or", "not", "to", "be"]] * 5)
     >>> train(corpus, TrainConfig(dim=8, sample=0.0)).vectors.shape
     (4, 8)
     """
-    config = config or TrainConfig()
-    vocabulary = corpus.vocabulary
-    mesh = mesh or MeshConfig()
-    devices = make_mesh(mesh)  # first of all: once JAX has begun, there are as many as there are
-    apart = devices if mesh.local_steps > 1 else None
-    _check_that_there_is_text(corpus, config)
-    _check_that_options_fit(config, checkpoints, counts, params, frozen, devices)
-    if devices and (config.held_out or not apart):
-        _check_that_blocks_can_be_shared(config, devices)
-    if apart:
-        _check_that_local_steps_fit(corpus, config, mesh.local_steps * apart.size, optimizer)
-    if config.objective in COUNTED:
-        return train_on_counts(corpus, config, counts or CountsConfig(), optimizer=optimizer, callbacks=callbacks)
-    optimizer = optimizer or default_optimizer(corpus, config)
-    if frozen is not None:
-        _check_that_masks_fit(frozen, len(vocabulary))
-        optimizer = freeze(optimizer, frozen)
-    state = init_state(config, vocabulary, optimizer, params, devices)
-    words_an_epoch = sum(everyones_number(len(corpus.ids)))
+    config, mesh, vocabulary = config or TrainConfig(), mesh or MeshConfig(), corpus.vocabulary
+    devices = make_mesh(mesh)  # first: the number of CPU devices can only be set before JAX is initialized
+    _check_text(corpus, config)
+    _check_devices(corpus, config, mesh, devices, optimizer)
+    model = model or named_model(config, vocabulary)
+    key = jax.random.key(config.seed)
+    shapes = jax.eval_shape(lambda: model.init(key, vocabulary))
+    whitening = model.whitening if config.whitening is None else config.whitening
+    _check_tables(shapes, tables, frozen, whitening)
+    sparse = row_sparse(optimizer) if optimizer else default_optimizer(corpus, config)
+    state = init_state(model, key, vocabulary, sparse, tables=tables, mesh=devices)
+    num_rows = jax.tree.map(len, shapes)
+    words_per_epoch = sum(process_allgather_int(len(corpus.ids)))
 
     with contextlib.ExitStack() as stack:
         saved, step, words, learnt_before = None, 0, 0, False
         if checkpoints and checkpoints.checkpoint_dir:
-            about = identity(corpus, config, state, params, frozen)
-            about |= {"local_steps": mesh.local_steps, "devices": apart.size} if apart else {"local_steps": None}
-            saved = stack.enter_context(Checkpoints(checkpoints, about, vocabulary))
+            fingerprint = run_fingerprint(corpus, config, mesh, state, num_rows, tables, frozen, whitening)
+            saved = stack.enter_context(Checkpoints(checkpoints, fingerprint, vocabulary))
             fresh = state
             state, step, words = saved.restore(fresh)
-            learnt_before = any(bool((now != then).any()) for now, then in zip(state.params, fresh.params, strict=True))
+            changed = jax.tree.map(lambda now, before: bool((now != before).any()), state.tables, fresh.tables)
+            learnt_before = any(jax.tree.leaves(changed))
             del fresh
         began = time.perf_counter()
-        run, carry, blocks, split = _dispatch(config, vocabulary, optimizer, mesh.local_steps, devices, state)
+        run, carry, blocks, sharding = _compile_dispatch(model, sparse, frozen, config, mesh, devices, state)
         compile_seconds = time.perf_counter() - began
-        total = config.epochs * words_an_epoch
         silent = None if jax.process_index() == 0 else True
+        total = config.epochs * words_per_epoch
         bar: tqdm[Any] = tqdm(total=total, initial=words, unit="words", unit_scale=True, disable=silent)
-        held_out_loss = make_held_out_loss(corpus, config, devices) if config.held_out else None
+        held_out_loss = make_held_out_loss(model, corpus, config, key, devices)
         reports = Reports(
-            stack.enter_context(bar), callbacks, held_out_loss,
-            words_an_epoch=words_an_epoch, step=step, read_before=words, compile_seconds=compile_seconds,
+            stack.enter_context(bar), callbacks,
+            words_per_epoch=words_per_epoch, step=step, words_before=words, compile_seconds=compile_seconds,
         )  # fmt: skip
-        stack.enter_context(or_a_line())  # as train has: here for the checkpoints to hear of it, too
-        for some in stream(corpus, _of_this_process(config), blocks=blocks, start=step, everyones=everyones_number):
-            carry, metrics = run(carry, put(some.blocks, devices, split))
-            state = carry[0] if apart else carry
+        stack.enter_context(translate_peer_errors())  # here too, so that the checkpoints receive PeerLostError
+        for some in stream(
+            corpus, _of_this_process(config), blocks=blocks, start=step, allgather=process_allgather_int
+        ):
+            carry, metrics = run(carry, shard_blocks(some.blocks, sharding))
+            state = carry.state if mesh.local_steps > 1 else carry
             step, words = step + some.filled, some.words
             if saved:
                 saved.save_if_due(state, step, words)
-            if reports.add(metrics, step, words, state.params):
+            export = functools.partial(export_vectors, model, state.tables, num_rows, vocabulary, whitening, copy=True)
+            if reports.add(metrics, step, words, export, functools.partial(held_out_loss, state.tables)):
                 break
         if not (reports.any_target or learnt_before):
             raise InputError(
-                "no word has another beside it on its line, so there is nothing to learn; "
+                "no word has another word beside it on its line, so there is nothing to learn; "
                 "give longer lines, or a larger --sample, which keeps more of the frequent words"
             )
         if saved:
             saved.save(state, step, words)
-    return vectors_of(state.params, vocabulary, config.objective if params is None else None)
+    return export_vectors(model, state.tables, num_rows, vocabulary, whitening)
 
 
 def default_optimizer(corpus: Corpus, config: TrainConfig) -> RowSparse:
-    """SGD with the learning rate falling linearly over the whole training (word2vec.c, 2013)."""
-    steps = expected_steps(corpus, _of_this_process(config), everyones_number)
-    return bounded_sgd(optax.linear_schedule(config.lr, config.lr * 1e-4, steps))
+    """Return `bounded_sgd` with the learning rate falling linearly over the whole training (word2vec.c, 2013)."""
+    steps = expected_steps(corpus, _of_this_process(config), process_allgather_int)
+    return row_sparse(bounded_sgd(optax.linear_schedule(config.lr, config.lr * 1e-4, steps)), merge_duplicates=False)
+
+
+def export_vectors(
+    model: Model, tables: Tables, num_rows: Tables, vocabulary: Vocabulary, whitening: float, *, copy: bool = False
+) -> KeyedVectors:
+    """Turn trained tables into vectors, after a partial whitening that reuses their buffers, unless `copy` is set.
+
+    Args:
+      model: says which vectors the tables stand for.
+      tables: trained tables, perhaps sharded.
+      num_rows: for each table its number of rows without padding.
+      vocabulary: the words of their rows.
+      whitening: power of the partial whitening; 0 leaves the tables as they are.
+    """
+    tables = unshard_tables(jax.tree.map(jnp.copy, tables) if copy else tables, num_rows)
+    tables = whiten_tables(tables, whitening)
+    vectors = np.asarray(model.vectors(tables, vocabulary.counts))
+    return KeyedVectors(vocabulary.words, vectors, vocabulary.counts, tables)
 
 
 def make_held_out_loss(
-    corpus: Corpus, config: TrainConfig, mesh: Mesh | None = None
-) -> Callable[[Params], float | None]:
-    """The mean loss per target of the held-out text, with the same windows and noise at every call."""
-    gradients = make_gradients(config, corpus.vocabulary)
+    model: Model, corpus: Corpus, config: StreamConfig, key: PRNGKeyArray, mesh: Mesh | None = None
+) -> Callable[[Tables], float | None]:
+    """Return the function that computes the mean loss per target of the held-out text; None where there is no text.
+
+    Every call has the same windows and negatives.
+    """
+    loss, no_optimizer = make_loss(model, mesh_axes(mesh)), row_sparse(optax.identity())
 
     def step(state: TrainState, block: Block) -> tuple[TrainState, Metrics]:
-        return state._replace(step=state.step + 1), gradients(state.params, block, state.step)[0]
+        metrics = loss(state.tables, block, step_key(state.key, state.step))
+        return state._replace(step=state.step + 1), metrics
 
     @jax.jit
-    def metrics_of(params: Params, blocks: Block, first: Int[Array, ""]) -> Metrics:
-        return jax.lax.scan(over_devices(step, mesh), TrainState(params, (), first), blocks)[1]
+    def metrics_of(tables: Tables, blocks: Block, first: Array) -> Metrics:
+        state = TrainState(tables, optax.EmptyState(), key, first)
+        return jax.lax.scan(shard_step(step, mesh, no_optimizer), state, blocks)[1]
 
-    def held_out_loss(params: Params) -> float | None:
-        tally = Tally()
-        aside = stream(corpus, _of_this_process(config), blocks=DISPATCH, held_out=True, everyones=everyones_number)
-        for i, some in enumerate(aside):
-            tally = tally.add(jax.device_get(metrics_of(params, put(some.blocks, mesh), jnp.int32(i * DISPATCH))))
-        return tally.mean if tally.targets else None
+    def held_out_loss(tables: Tables) -> float | None:
+        if not config.held_out:
+            return None
+        running, sharding = RunningMean(), tile_sharding(mesh) if mesh else None
+        held_out = stream(
+            corpus, _of_this_process(config), blocks=BLOCKS_PER_DISPATCH, held_out=True, allgather=process_allgather_int
+        )
+        for i, some in enumerate(held_out):
+            first = jnp.int32(i * BLOCKS_PER_DISPATCH)
+            running = running.add(jax.device_get(metrics_of(tables, shard_blocks(some.blocks, sharding), first)))
+        return running.mean if running.targets else None
 
     return held_out_loss
 
 
-def _check_that_there_is_text(corpus: Corpus, config: TrainConfig) -> None:
-    if len(corpus.vocabulary) < 2:
-        raise InputError(f"the vocabulary is {corpus.vocabulary.words}; training needs two words or more")
-    for held_out in (False, True) if config.held_out else ():
-        found = next(stream(corpus, config, blocks=1, held_out=held_out), None) is not None
-        if not any(everyones_number(found)):
-            what = "hold out" if held_out else "train on"
-            raise InputError(f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {what}")
-
-
-def _of_this_process(config: TrainConfig) -> TrainConfig:
-    """The share of every block that this process fills from its own text."""
-    return dataclasses.replace(config, block=config.block // jax.process_count())
-
-
-def _check_that_masks_fit(frozen: Frozen, vocab_size: int) -> None:
-    if {np.shape(mask) for mask in frozen} != {(vocab_size,)}:
-        shapes = " and ".join(str(np.shape(mask)) for mask in frozen)
-        raise InputError(f"frozen has the shapes {shapes}; {vocab_size} words need ({vocab_size},) twice")
-
-
-def _check_that_options_fit(
-    config: TrainConfig,
-    checkpoints: CheckpointConfig | None,
-    counts: CountsConfig | None,
-    params: Params | None,
-    frozen: Frozen | None,
-    mesh: Mesh | None,
-) -> None:
-    if mesh and config.objective not in ("negative-sampling", "softmax"):
-        raise InputError(f"{config.objective} trains on one device; over {mesh.size}, negative-sampling and softmax do")
-    if config.objective not in COUNTED:
-        if counts not in (None, CountsConfig()):
-            raise InputError(f"{config.objective} reads the text itself; the options of counts "
-                             f"are for {' and '.join(COUNTED)}")  # fmt: skip
-        if frozen is not None and params is None:
-            raise InputError("frozen keeps rows of params as they are; give those tables")
-        return
-    if config.held_out or (checkpoints and checkpoints.checkpoint_dir):
-        raise InputError(f"{config.objective} sees the whole corpus in each of a few passes: "
-                         "it holds no text out and writes no checkpoints")  # fmt: skip
-    if params is not None or frozen is not None:
-        raise InputError(f"{config.objective} starts from the counts themselves, and moves every row: "
-                         "it takes no earlier vectors and freezes none")  # fmt: skip
-
-
-def _check_that_blocks_can_be_shared(config: TrainConfig, devices: Mesh) -> None:
-    if config.block % (TILE * devices.size):
-        held_out = " of held-out text" if config.held_out else ""
-        raise InputError(f"a block of {config.block} tokens{held_out} cannot be shared out over {devices.size} "
-                         f"devices; give a multiple of {TILE * devices.size} (--block)")  # fmt: skip
-
-
-def _check_that_local_steps_fit(
-    corpus: Corpus, config: TrainConfig, blocks: int, optimizer: optax.GradientTransformation | None
-) -> None:
-    """That devices meet at all, after so many blocks."""
-    if optimizer is not None:
-        raise InputError("local_steps puts together what the default optimizer has done; give no other")
-    if jax.process_count() > 1:
-        raise InputError("local_steps are for the devices of one process; processes train on each block together")
-    if blocks > (there_are := expected_steps(corpus, config)):
-        raise InputError(f"the devices would meet after {blocks:,} blocks of {config.block} tokens, and the text has "
-                         f"{there_are:,} in all epochs; give fewer --local-steps, for tens of meetings")  # fmt: skip
-
-
-def _dispatch(
-    config: TrainConfig, vocabulary: Vocabulary, optimizer: optax.GradientTransformation, local_steps: int,
+def _compile_dispatch(
+    model: Model, optimizer: RowSparse, frozen: Tables | None, config: TrainConfig, mesh: MeshConfig,
     devices: Mesh | None, state: TrainState,
-) -> tuple[Any, Any, int, Callable[[Mesh], NamedSharding]]:  # fmt: skip
-    """What trains on many blocks in one call, (carry, blocks) → (carry, metrics), compiled before the clock starts.
+) -> tuple[Any, Any, int, NamedSharding | None]:  # fmt: skip
+    """Compile the call that trains on many blocks, (carry, blocks) → (carry, metrics), before the clock starts.
 
-    With it the first carry, which is the state, or for devices that train apart the state and the tables again; how
-    many blocks a call takes; and how they are split over devices.
+    Returns:
+      The compiled call; the first carry, which is the state, or the replicas; the blocks of a call; their sharding.
     """
     scan: Any
     carry: Any = state
-    if devices and local_steps > 1:
-        scan = make_local_steps(config, vocabulary, optimizer, devices)
-        carry, blocks, split = set_out(state), local_steps * devices.size, blocks_on
+    sharding: NamedSharding | None
+    if devices and mesh.local_steps > 1:
+        scan, carry = make_replica_steps(model, optimizer, devices, frozen), init_replicas(state)
+        blocks, sharding = mesh.local_steps * devices.size, block_sharding(devices)
     else:
-        scan = functools.partial(jax.lax.scan, make_train_step(config, vocabulary, optimizer, devices))
-        blocks, split = DISPATCH, tiles_on
-    shape = (blocks, config.block // TILE, TILE + 2 * config.window)
-    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=split(devices) if devices else None)
-    return jax.jit(scan, donate_argnums=0).lower(carry, Block(tokens, tokens)).compile(), carry, blocks, split
+        scan = functools.partial(jax.lax.scan, make_train_step(model, optimizer, devices, frozen))
+        blocks, sharding = BLOCKS_PER_DISPATCH, tile_sharding(devices) if devices else None
+    shape = (blocks, config.batch_tokens // TILE, TILE + 2 * config.window)
+    tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=sharding)
+    return jax.jit(scan, donate_argnums=0).lower(carry, Block(tokens, tokens)).compile(), carry, blocks, sharding
+
+
+def _of_this_process(config: Config) -> Config:
+    """Return the config of the share of every block that this process fills from its own text."""
+    return dataclasses.replace(config, batch_tokens=config.batch_tokens // jax.process_count())
+
+
+def _check_text(corpus: Corpus, config: TrainConfig) -> None:
+    if len(corpus.vocabulary) < 2:
+        raise InputError(f"the vocabulary is {corpus.vocabulary.words}; training needs two words or more")
+    for held_out in (False, True) if config.held_out else ():
+        has_text = next(stream(corpus, config, blocks=1, held_out=held_out), None) is not None
+        if not any(process_allgather_int(has_text)):
+            purpose = "hold out" if held_out else "train on"
+            raise InputError(
+                f"held_out is {config.held_out}, which leaves none of {len(corpus.ids):,} words to {purpose}"
+            )
+
+
+def _check_tables(shapes: Tables, tables: Tables | None, frozen: Tables | None, whitening: float) -> None:
+    names = named_tables(shapes)
+    if whitening and not {"center", "outside"} <= set(names):
+        raise InputError(f"whitening is {whitening}, which transforms tables named center and outside; "
+                         f"this model has {', '.join(names)}: leave it out")  # fmt: skip
+    if frozen is None:
+        return
+    if tables is None:
+        raise InputError("frozen keeps rows of `tables` as they are; give those tables")
+    if type(frozen) is not type(shapes) or set(named_tables(frozen)) != set(names):
+        raise InputError(f"frozen has masks of {', '.join(named_tables(frozen))}; "
+                         f"this model needs one for each of {', '.join(names)}")  # fmt: skip
+    for name, mask in named_tables(frozen).items():
+        if np.shape(mask) != names[name].shape[:1]:
+            raise InputError(
+                f"the frozen mask of {name} has the shape {np.shape(mask)}; it needs {names[name].shape[:1]}"
+            )
+    if whitening:
+        raise InputError(f"whitening is {whitening}, which would change the frozen rows too; give whitening=0.0")
+
+
+def _check_devices(corpus: Corpus, config: TrainConfig, mesh: MeshConfig, devices: Mesh | None, optimizer: Any) -> None:
+    if devices and (config.held_out or mesh.local_steps == 1) and config.batch_tokens % (TILE * devices.size):
+        held_out = " of held-out text" if config.held_out else ""
+        raise InputError(f"a block of {config.batch_tokens} tokens{held_out} cannot be divided among {devices.size} "
+                         f"devices; give a multiple of {TILE * devices.size} (--batch-tokens)")  # fmt: skip
+    if mesh.local_steps == 1:
+        return
+    if optimizer is not None:
+        raise InputError("local_steps merges what the default optimizer has done; give no other optimizer")
+    if jax.process_count() > 1:
+        raise InputError("local_steps are for the devices of one process; processes train on each block together")
+    assert devices is not None
+    blocks, total = mesh.local_steps * devices.size, expected_steps(corpus, config)
+    if blocks > total:
+        raise InputError(f"the replicas would merge after {blocks:,} blocks of {config.batch_tokens} tokens, and the "
+                         f"text has {total:,} in all epochs; give fewer --local-steps, for tens of merges")  # fmt: skip

@@ -6,56 +6,102 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
-from jaxtyping import Array, Int
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Int, PRNGKeyArray
 
-from ..config import TrainConfig
+from ..distributed.collectives import VOCABULARY
+from ..distributed.mesh import pad_tables
 from ..errors import InputError
-from ..params import Params, init_params
+from ..models.model import Model
+from ..params import Params, Tables, named_tables
 from ..text.vocabulary import Vocabulary
-from .mesh import by_rows, shardings, table_rows
+from ..vectors.whitening import partial_whiten
+from .row_sparse import RowSparse, map_table_leaves, row_sparse
 
 
 class TrainState(NamedTuple):
-    """Everything a step reads and writes; with the corpus and the config it determines all that follows."""
+    """Everything that a step reads and writes; with the stream of blocks it determines all that follows."""
 
-    params: Params
+    tables: Tables
     opt_state: optax.OptState
+    key: PRNGKeyArray
     step: Int[Array, ""]
 
 
 def init_state(
-    config: TrainConfig,
+    model: Model,
+    key: PRNGKeyArray,
     vocabulary: Vocabulary,
-    optimizer: optax.GradientTransformation,
-    params: Params | None = None,
+    optimizer: optax.GradientTransformation | RowSparse,
+    *,
+    tables: Tables | None = None,
     mesh: Mesh | None = None,
 ) -> TrainState:
-    """The state before the first step: these parameters, or fresh ones from `config.seed`, and a fresh optimizer.
+    """Return the state before the first step: fresh tables or the given ones, and a fresh optimizer.
 
-    Give `make_train_step` the same config, vocabulary, optimizer and mesh. It takes the state's buffers;
-    `params` are copied. On a mesh each device makes its own rows, and no other ever has them; the last may be
-    rows of no word.
+    Give `make_train_step` the same model, optimizer and mesh; it takes the state's buffers. With
+    vocabulary shards each device initialises only its own rows, so that no device ever holds a full table.
+
+    Args:
+      model: the model to train.
+      key: decides the fresh tables, and what every step draws.
+      vocabulary: the words that are trained.
+      optimizer: any of optax's.
+      tables: where training starts, in any float type, instead of fresh tables; copied.
+      mesh: the devices to shard the state over.
 
     Raises:
-      InputError: the parameters are not of the vocabulary's size and `config.dim`.
+      InputError: the tables are not of the shapes that the model wants.
 
-    >>> import optax
+    >>> from w2v_jax.models.skipgram import skipgram
+    >>> from w2v_jax.sampling.noise import noise_table
     >>> vocabulary = Vocabulary(("a", "b"), counts=(2, 1))
-    >>> state = init_state(TrainConfig(dim=3), vocabulary, optax.sgd(0.025))
-    >>> state.params.center.shape, int(state.step)
+    >>> state = init_state(skipgram(noise_table(vocabulary.counts), dim=3), jax.random.key(0), vocabulary, optax.sgd(1))
+    >>> state.tables.center.shape, int(state.step)
     ((2, 3), 0)
     """
-    shape, rows = (len(vocabulary), config.dim), table_rows(len(vocabulary), mesh)
-    if params is not None:
-        if {np.shape(table) for table in params} != {shape}:
-            shapes = " and ".join(str(np.shape(table)) for table in params)
-            raise InputError(f"params have the shapes {shapes}; {shape[0]} words and dim {shape[1]} need {shape} twice")
-        filled = [np.pad(np.asarray(table, np.float32), ((0, rows - shape[0]), (0, 0))) for table in params]
-        params = Params(*jax.device_put(filled, by_rows(mesh) if mesh else None))
+    if tables is not None:
+        expected = jax.eval_shape(lambda: model.init(key, vocabulary))
+        _check_shapes(tables, expected)
+        tables = jax.tree.unflatten(
+            jax.tree.structure(expected), [named_tables(tables)[n] for n in named_tables(expected)]
+        )
 
-    def make(params: Params | None) -> TrainState:
-        params = params or init_params(jax.random.key(config.seed), rows, config.dim)
-        return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32))
+    def make(key: PRNGKeyArray, tables: Tables | None) -> TrainState:
+        fresh = model.init(key, vocabulary) if tables is None else jax.tree.map(jnp.array, tables)
+        fresh = pad_tables(fresh, mesh)
+        return TrainState(fresh, row_sparse(optimizer).init(fresh), jnp.copy(key), jnp.zeros((), jnp.int32))
 
-    return jax.jit(make, out_shardings=shardings(jax.eval_shape(make, params), mesh))(params) if mesh else make(params)
+    if mesh is None:
+        return make(key, tables)
+    specs = partition_specs(jax.eval_shape(make, key, tables), optimizer)
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs, is_leaf=lambda x: isinstance(x, P))
+    return jax.jit(make, out_shardings=shardings)(key, tables)
+
+
+def partition_specs(state: TrainState, optimizer: optax.GradientTransformation | RowSparse) -> TrainState:
+    """Return how a state is sharded: tables, and the leaves of the optimizer that follow them, by rows."""
+    by_rows = lambda _: P(VOCABULARY)
+    opt_state = map_table_leaves(optimizer, by_rows, state.opt_state, others=lambda _: P())
+    return TrainState(jax.tree.map(by_rows, state.tables), opt_state, P(), P())  # type: ignore[arg-type]
+
+
+def whiten_tables(tables: Tables, power: float) -> Tables:
+    """Apply `partial_whiten` to the tables named center and outside, whose buffers are reused; keep the others."""
+    if power == 0:
+        return tables
+    named = named_tables(tables)
+    pair = partial_whiten(Params(named["center"], named["outside"]), power)._asdict()
+    return {**tables, **pair} if isinstance(tables, dict) else tables._replace(**pair)
+
+
+def _check_shapes(tables: Tables, expected: Tables) -> None:
+    if set(named_tables(tables)) != set(named_tables(expected)):
+        raise InputError(f"the tables are {', '.join(named_tables(tables))}; "
+                         f"this model has {', '.join(named_tables(expected))}")  # fmt: skip
+    for name, table in named_tables(tables).items():
+        if np.shape(table) != (shape := named_tables(expected)[name].shape):
+            raise InputError(
+                f"the {name} table has the shape {np.shape(table)}; this model and vocabulary need {shape}"
+            )

@@ -1,57 +1,48 @@
-"""The endings of files; apart from the formats, so that a wrong one is told before numpy is imported."""
+"""File endings, apart from the formats: a wrong ending is refused before numpy or jax is imported."""
 
 import os
 from collections.abc import Sequence
 
 from ..errors import InputError
 
-READ = (".bin", ".txt", ".vec", ".safetensors", ".npz")
-PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+AnyPath = str | os.PathLike[str]
+READABLE = (".bin", ".txt", ".vec", ".safetensors")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 PROJECTOR = ".tsv"
-ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text), .safetensors or .npz"
+ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text) or .safetensors"
 
 
-def check_ending(path: str | os.PathLike[str]) -> None:
-    """Raise, before hours of work, what `save` would raise of the path's ending."""
-    if ending_of(os.fspath(path))[1]:
-        raise InputError(f"{os.fspath(path)}: the ending must be {ENDINGS} or {PROJECTOR} (TensorBoard); pack it later")
+def check_ending(path: AnyPath) -> str:
+    """Return the ending of a file to write, and refuse others."""
+    ending = ending_of(name := os.fspath(path))
+    if not name.lower().endswith(ending):
+        raise InputError(f"{name}: the ending must be {ENDINGS} or {PROJECTOR} (TensorBoard); compress it later")
+    return ending
 
 
-def check_source(path: str) -> None:
-    """Raise, before anything slow is imported, what `load` would raise of a name: its ending, or no such file."""
-    source_ending(path)
+def check_source(path: str) -> str:
+    """Return the ending of a file to read; refuse others, and a local file that does not exist."""
+    if (ending := ending_of(path)) == PROJECTOR:
+        raise InputError(f"{path}: is written for TensorBoard, and not read; name the file that it was made from")
     if "://" not in path and "::" not in path and not os.path.exists(os.path.expanduser(path)):
         raise InputError(f"{path}: no such file")
+    return ending
 
 
-def source_ending(path: str) -> tuple[str, bool]:
-    """`ending_of` a file to read."""
-    ending, packed = ending_of(path)
-    if ending == PROJECTOR:
-        raise InputError(f"{path}: is written for TensorBoard, and not read; name the file that it was made from")
-    return ending, packed
-
-
-def check_picture(path: str | os.PathLike[str], endings: Sequence[str] = (".png", ".svg")) -> None:
-    """Raise, before any work, where the path's ending is none of a picture's.
-
-    Raises:
-      InputError: the ending is another.
-    """
+def check_picture(path: AnyPath, endings: Sequence[str] = (".png", ".svg")) -> None:
+    """Refuse a path with an ending that no picture has."""
     if not os.fspath(path).endswith(tuple(endings)):
         raise InputError(f"{os.fspath(path)}: the ending must be {' or '.join(endings)}")
 
 
-def ending_of(name: str) -> tuple[str, bool]:
-    """A file's ending, and whether it is packed.
+def ending_of(name: str) -> str:
+    """Return a file's ending, without that of its compression.
 
     >>> ending_of("vectors.txt.gz")
-    ('.txt', True)
+    '.txt'
     """
     stem, ending = os.path.splitext(name)
-    if packed := ending in PACKED:
-        ending = os.path.splitext(stem)[1]
-    ending = ending.lower()
-    if ending not in READ and ending != PROJECTOR:
+    ending = (os.path.splitext(stem)[1] if ending in COMPRESSED else ending).lower()
+    if ending not in (*READABLE, PROJECTOR):
         raise InputError(f"{name}: the ending must be {ENDINGS}")
-    return ending, packed
+    return ending

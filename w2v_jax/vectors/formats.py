@@ -1,94 +1,84 @@
-"""Vectors files, by their ending; what each format holds is said in its own module."""
+"""Load and save vectors files; the path's ending selects the format."""
 
 import os
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from fsspec.utils import infer_compression
 from numpy.typing import DTypeLike
 
 from ..errors import InputError, check_one_of
-from ..files import reading, writing
-from .arrays import to_arrays
-from .endings import PROJECTOR, check_ending, ending_of, source_ending
-from .npz_format import read_npz, write_npz
-from .projector import write_projector
+from ..files import atomic_write, open_input
+from .endings import PROJECTOR, AnyPath, check_ending, check_source
 from .safetensors_format import read_safetensors, write_safetensors
-from .table import Errors, Rows, Table, cast, check_finite, finished
-from .word2vec_binary import read_binary, write_binary
-from .word2vec_text import read_text, write_text
+from .table import Matrix, Table, cast
+from .word2vec_formats import read_binary, read_text, write_binary, write_projector, write_text
 
-READERS = {
-    ".bin": read_binary, ".txt": read_text, ".vec": read_text, ".safetensors": read_safetensors, ".npz": read_npz
-}  # fmt: skip
+Errors = Literal["strict", "replace", "ignore"]
+"""How to decode words that are not UTF-8: refuse the file, put U+FFFD for the bytes, or drop them."""
+READERS = {".bin": read_binary, ".txt": read_text, ".vec": read_text, ".safetensors": read_safetensors}
+WRITERS = {".bin": write_binary, ".txt": write_text, ".vec": write_text, ".safetensors": write_safetensors}
 DTYPES = {
     ".bin": ("float32",), ".txt": ("float32", "float64"), ".vec": ("float32", "float64"), PROJECTOR: ("float32",),
-    ".safetensors": ("float16", "bfloat16", "float32", "float64"), ".npz": ("float16", "float32", "float64"),
+    ".safetensors": ("float16", "bfloat16", "float32", "float64"),
 }  # fmt: skip
 NO_LIMIT = 1 << 62
+NUMBERS_PER_CHECK = 1 << 20
 
 
 def load(
-    path: str | os.PathLike[str], *, errors: Errors = "strict", limit: int | None = None, dtype: DTypeLike = np.float32
-) -> Table:
-    """The words of a vectors file, their vectors and what else it kept; of a word that stands twice, the first.
-
-    Args:
-      errors: what becomes of bytes in a word that are not UTF-8, as in `bytes.decode`.
-      limit: only this many words, the first.
-      dtype: the vectors' precision.
-
-    Raises:
-      InputError: the file is none of ours or is damaged; the message says where.
-    """
+    path: AnyPath, *, errors: Errors = "strict", limit: int | None = None, dtype: DTypeLike = np.float32
+) -> Table[str]:
+    """Read a vectors file, as `KeyedVectors.load` documents; of a repeated word, the first vector stays."""
     name = os.fspath(path)
     check_one_of("errors", errors, Errors)
     if limit is not None and limit < 1:
         raise InputError(f"limit is {limit}; it must be at least 1")
     if np.dtype(dtype).name not in DTYPES[".safetensors"]:
         raise InputError(f"dtype is {np.dtype(dtype)}; it must be one of {', '.join(DTYPES['.safetensors'])}")
-    ending, packed = source_ending(name)
-    with reading(name) as file:
-        size = os.path.getsize(name) if os.path.isfile(name) and not packed else 0
-        return finished(READERS[ending](file, name, size, limit or NO_LIMIT, dtype), name, errors)
+    ending = check_source(name)
+    with open_input(name) as file:
+        size = os.path.getsize(name) if os.path.isfile(name) and infer_compression(name) is None else 0
+        raw = READERS[ending](file, name, size, limit or NO_LIMIT, dtype)
+        words = _decode_words(raw.words, name, errors)
+
+    def take(words: Sequence[str], rows: slice | list[int]) -> Table[str]:
+        take_rows = lambda array: array[rows] if len(array) == len(raw.vectors) else array
+        counts = None if raw.counts is None else raw.counts[rows]
+        tables = {key: take_rows(table) for key, table in raw.tables.items()}
+        return Table(words, cast(raw.vectors[rows], dtype), counts, tables)
+
+    table = take(words, slice(len(words)))
+    _check_finite(table, name)
+    if len(set(words)) < len(words):
+        rows = sorted({word: i for i, word in reversed([*enumerate(words)])}.values())
+        table = take([words[i] for i in rows], rows)
+    return table
 
 
-def save(path: str | os.PathLike[str], table: Table) -> None:
-    """Write a table in the format of the path's ending; counts and both tables only where the format has them.
-
-    Raises:
-      InputError: the path cannot be written or its ending is none of ours, the format cannot hold a word, or
-        a number is not finite.
-    """
-    name = os.fspath(path)
-    check_ending(path)
-    ending, _ = ending_of(name)
+def save(path: AnyPath, table: Table[str]) -> None:
+    """Write a table, as `KeyedVectors.save` documents; numbers must be finite."""
+    name, ending = os.fspath(path), check_ending(path)
     if table.vectors.size == 0:
         raise InputError(f"{name}: there are no vectors to write")
-    tables = table.tables and (_kept(table.tables[0], ending), _kept(table.tables[1], ending))
-    table = table._replace(vectors=_kept(table.vectors, ending), tables=tables)
-    for rows in (table.vectors, *(table.tables or ())):
-        check_finite(rows, table.words, name)
+    tables = {key: _to_format_dtype(rows, ending) for key, rows in table.tables.items()}
+    table = table._replace(vectors=_to_format_dtype(table.vectors, ending), tables=tables)
+    _check_finite(table, name)
     if ending == PROJECTOR:
         write_projector(path, table)
         return
-    words = _encoded(table.words, name, any_word=ending in (".safetensors", ".npz"))
-    with writing(path) as file:
-        if ending == ".bin":
-            write_binary(file, words, table.vectors)
-        elif ending == ".safetensors":
-            write_safetensors(file, to_arrays(words, table))
-        elif ending == ".npz":
-            write_npz(file, to_arrays(words, table))
-        else:
-            write_text(file, words, table.vectors)
+    words = _encode_words(table.words, name, any_word=ending == ".safetensors")
+    with atomic_write(path) as file:
+        WRITERS[ending](file, Table(words, *table[1:]), name)
 
 
-def _kept(rows: Rows, ending: str) -> Rows:
-    """In a precision that the format holds: their own, or float32."""
+def _to_format_dtype(rows: Matrix, ending: str) -> Matrix:
+    """Convert to float32 if the format cannot hold the dtype."""
     return cast(rows, rows.dtype.name if rows.dtype.name in DTYPES[ending] else "float32")
 
 
-def _encoded(words: Sequence[str], name: str, *, any_word: bool) -> list[bytes]:
+def _encode_words(words: Sequence[str], name: str, *, any_word: bool) -> list[bytes]:
     for word in words:
         if not any_word and (not word or " " in word or "\n" in word):
             raise InputError(
@@ -98,3 +88,27 @@ def _encoded(words: Sequence[str], name: str, *, any_word: bool) -> list[bytes]:
         return [word.encode() for word in words]
     except UnicodeEncodeError as error:
         raise InputError(f"{name}: {error.object!r} is no text that UTF-8 can hold") from None
+
+
+def _decode_words(words: Sequence[bytes], name: str, errors: Errors) -> list[str]:
+    try:
+        return [word.decode("utf-8", errors) for word in words]
+    except UnicodeDecodeError as error:
+        number = words.index(error.object) + 1
+        raise InputError(
+            f"{name}: word {number}, {error.object[:40]!r}, is not UTF-8; "
+            "errors 'replace' or 'ignore' would read it (convert --errors)"
+        ) from None
+
+
+def _check_finite(table: Table[str], name: str) -> None:
+    """Refuse infinities and NaNs, in chunks to save memory."""
+    for key, rows in {"vectors": table.vectors, **table.tables}.items():
+        step = max(1, NUMBERS_PER_CHECK // max(rows.shape[1], 1))
+        for start in range(0, len(rows), step):
+            finite = np.isfinite(rows[start : start + step])
+            if not finite.all():
+                row = start + int(np.argmin(finite.all(1)))
+                per_word = len(rows) == len(table.words)
+                place = f"the vector of {table.words[row]!r}" if per_word else f"row {row:,} of the table {key!r}"
+                raise InputError(f"{name}: {place} holds a number that is not finite in {rows.dtype}")

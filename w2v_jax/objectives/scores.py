@@ -1,0 +1,82 @@
+"""Scores of candidates against h, and Equation 8, their vector-Jacobian product.
+
+For any objective, with h what the candidates are scored against (for skip-gram the center vector),
+
+    scores   = candidates · h                       [N]
+    residual = ∂J/∂scores = predicted − observed    [N]
+
+    ∂J/∂h          = candidatesᵀ residual           [D]     (Equation 8, whatever the objective)
+    ∂J/∂candidates = residual ⊗ h                   [N, D]
+
+An objective supplies only the residual, as the `custom_vjp` of its loss. `scores_vjp` is the one place
+that turns residuals into gradients; a batch of B columns shares the candidates.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+HIGHEST = jax.lax.Precision.HIGHEST
+SMALL = 1 << 14  # elements
+
+
+def accumulator(*arrays: Array) -> jnp.dtype:
+    """Return the type that sums of these arrays accumulate in: float32, or float64 if one of them is."""
+    return jnp.dtype("float64" if any(array.dtype == jnp.float64 for array in arrays) else "float32")
+
+
+@jax.custom_vjp
+def scores(h: Float[Array, "B D"], candidates: Float[Array, "N D"]) -> Float[Array, "N B"]:
+    """Return every candidate's dot product with every h, accumulated in float32 or better."""
+    products = jnp.matmul(candidates, h.T, precision=HIGHEST, preferred_element_type=accumulator(h, candidates))
+    return _materialize(products)
+
+
+def scores_vjp(
+    residual: Float[Array, "N B"], h: Float[Array, "B D"], candidates: Float[Array, "N D"]
+) -> tuple[Float[Array, "B D"], Float[Array, "N D"]]:
+    """Turn residuals into gradients, Equation 8: (candidatesᵀ residual, residual ⊗ h summed over the batch).
+
+    Args:
+      residual: ∂J/∂scores.
+      h: what the candidates were scored against.
+      candidates: their vectors.
+
+    Returns:
+      (∂J/∂h, ∂J/∂candidates), in the type of the residual.
+
+    >>> h, candidates = jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [5.0, 6.0]])
+    >>> dh, dcandidates = scores_vjp(jnp.array([[1.0], [-1.0]]), h, candidates)
+    >>> dh.tolist(), dcandidates.tolist()
+    ([[-2.0, -2.0]], [[1.0, 2.0], [-1.0, -2.0]])
+    """
+    h, candidates = h.astype(residual.dtype), candidates.astype(residual.dtype)
+    small = residual.size <= SMALL
+    products = (residual.T, candidates) if small else (candidates.T, residual)
+    dh = jnp.matmul(*products, precision=HIGHEST)
+    return dh if small else dh.T, jnp.matmul(_materialize(residual), h, precision=HIGHEST)
+
+
+def _materialize(matrix: Float[Array, "N B"]) -> Float[Array, "N B"]:
+    """Keep a small matrix as it is laid out here: XLA's CPU multiplies it faster than one that it transposes itself."""
+    return jax.lax.optimization_barrier(matrix) if matrix.size <= SMALL else matrix
+
+
+def _scores_backward(saved: tuple[Array, Array], residual: Array) -> tuple[Array, Array]:
+    dh, dcandidates = scores_vjp(residual, *saved)
+    return dh.astype(saved[0].dtype), dcandidates.astype(saved[1].dtype)
+
+
+scores.defvjp(lambda h, candidates: (scores(h, candidates), (h, candidates)), _scores_backward)
+
+
+def curvature_vjp(
+    curvature: Float[Array, "N B"], h: Float[Array, "B D"], candidates: Float[Array, "N D"]
+) -> tuple[Float[Array, " B"], Float[Array, " N"]]:
+    """Turn bounds on ∂²J/∂score² into bounds on the curvature along each h and each candidate.
+
+    A score is linear in either vector, so the Hessian in h is Σ_i κ_i u_i u_iᵀ. Its largest
+    eigenvalue is at most its trace, Σ_i κ_i |u_i|²; and likewise in each candidate.
+    """
+    squared_norm = lambda rows: (rows.astype(curvature.dtype) ** 2).sum(1)
+    return curvature.T @ squared_norm(candidates), curvature @ squared_norm(h)

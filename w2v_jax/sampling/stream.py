@@ -1,0 +1,154 @@
+"""The corpus as a stream of blocks: subsampled, held-out text set aside, every token in its turn.
+
+Everything is a function of (seed, epoch, position): whether a token is kept is a counter-based draw for
+its position in the corpus, and which tiles make a block follows from how many tokens are kept.
+
+The tiles of a block come from as many places of the text, evenly apart, and each place is read on from
+block to block. So the words of a block almost all differ, and none takes many stale steps at once, while
+the next uses of a word still come in the order of the text. Both matter: with all tiles of a block from
+one place, or with tiles in random order, SimLex-999 and the analogies are lower.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int32, Int64
+
+from ..config import TILE, StreamConfig
+from ..params import PAD_ID
+from ..text.corpus import Corpus
+from .subsampling import keep_probabilities
+from .windows import Block
+
+CHUNK = 1 << 14  # tokens whose draws share one generator
+HELD_OUT_SPAN = 1 << 10  # consecutive tokens that are held out, or trained on, together
+HELD_OUT, KEEP = 0, 1  # which of the seed's sequences a draw is from
+BEYOND = np.array([PAD_ID, -1], np.int32)[:, None, None]  # the token and the line of positions beyond the text
+
+
+class Blocks(NamedTuple):
+    """Some blocks for one dispatch, in numpy."""
+
+    blocks: Block
+    """[M, G, S + 2·window]; the last ones of the stream may be empty."""
+    filled: int
+    """How many of the blocks are part of the stream; the rest are padding."""
+    words: int
+    """Tokens of the corpus read by their end, by all processes, over all epochs, dropped ones too."""
+
+
+AllGather = Callable[[int], Sequence[int]]
+"""A number of this process → the numbers of all processes that train together."""
+
+
+def expected_steps(corpus: Corpus, config: StreamConfig, allgather: AllGather = lambda number: [number]) -> int:
+    """Return how many blocks the training stream is expected to fill; the true number differs slightly, by chance."""
+    kept = (corpus.occurrences * keep_probabilities(corpus.vocabulary.counts, config.sample)).sum()
+    blocks = math.ceil((1 - config.held_out) * float(kept) / config.batch_tokens)
+    return config.epochs * max(1, *allgather(blocks))
+
+
+def stream(
+    corpus: Corpus,
+    config: StreamConfig,
+    *,
+    blocks: int,
+    start: int = 0,
+    held_out: bool = False,
+    allgather: AllGather = lambda number: [number],
+) -> Iterator[Blocks]:
+    """Yield every training token of every epoch, `blocks` blocks at a time; or, once, every held-out token.
+
+    Of an epoch's n tiles, block b of B = ⌈n/G⌉ holds the tiles b, B + b, 2B + b, … Epochs continue
+    within a dispatch, so that only the last one is partly empty. `start` blocks are skipped: counted, not made.
+    Where processes each read a shard of the text, B is the largest of theirs, so that their epochs end together.
+    """
+    total, parts, filled, words = sum(allgather(len(corpus.ids))), [], 0, 0
+    for text in _texts(corpus, config, held_out, allgather):
+        at, start = min(start, text.blocks), max(0, start - text.blocks)
+        while at < text.blocks:
+            end = min(at + blocks - filled, text.blocks)
+            parts.append(_tiles(config, text, at, end))
+            at, filled, words = end, filled + end - at, total * (text.epoch * text.blocks + end) // text.blocks
+            if filled == blocks:
+                yield Blocks(Block(*np.concatenate(parts, axis=1)), filled, words)
+                parts, filled = [], 0
+    if parts:
+        parts.append(np.broadcast_to(BEYOND[..., None], (2, blocks - filled, *parts[0].shape[2:])))
+        yield Blocks(Block(*np.concatenate(parts, axis=1)), filled, words)
+
+
+class Text(NamedTuple):
+    """The tokens of an epoch that are kept."""
+
+    epoch: int
+    before: Int64[np.ndarray, " _"]  # how many of them precede each chunk, and their total
+    chunk: Callable[[int], Int32[np.ndarray, "2 n"]]  # the kept tokens of a chunk, above the numbers of their lines
+    blocks: int  # B
+
+    def copy(self, start: int, out: Int32[np.ndarray, "2 n"]) -> None:
+        """Copy the tokens from `start` on, above their lines; positions beyond the text are left as they are."""
+        at, end = max(0, start), min(start + out.shape[1], int(self.before[-1]))
+        chunk = int(np.searchsorted(self.before, at, "right")) - 1
+        while at < end:
+            first, last = self.before[chunk : chunk + 2]
+            stop = min(end, int(last))
+            out[:, at - start : stop - start] = self.chunk(chunk)[:, at - first : stop - first]
+            at, chunk = stop, chunk + 1
+
+
+def _texts(corpus: Corpus, config: StreamConfig, held_out: bool, allgather: AllGather) -> Iterable[Text]:
+    keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
+    chunks = range(-(-len(corpus.ids) // CHUNK))
+
+    def text(epoch: int) -> Text:
+        kept_mask = functools.partial(_kept_mask, corpus, config, keep, held_out, epoch)
+        before = np.cumsum([0, *(np.count_nonzero(kept_mask(chunk)) for chunk in chunks)])
+        kept = lambda chunk: np.take(_with_lines(corpus, config, chunk), np.flatnonzero(kept_mask(chunk)), axis=1)
+        chunk = functools.lru_cache(3 * config.batch_tokens // TILE)(kept)  # places move on slowly
+        tiles = -(-int(before[-1]) // TILE)
+        return Text(epoch, before, chunk, max(allgather(-(-tiles // (config.batch_tokens // TILE)))))
+
+    return map(text, range(1 if held_out else config.epochs))
+
+
+def _tiles(config: StreamConfig, text: Text, first: int, end: int) -> Int32[np.ndarray, "2 M G C"]:
+    """Return the tiles of some blocks, above their lines."""
+    places, window = config.batch_tokens // TILE, config.window
+    tokens = np.broadcast_to(BEYOND, (2, places, (end - first) * TILE + 2 * window)).copy()
+    for place in range(places):
+        text.copy((place * text.blocks + first) * TILE - window, tokens[:, place])
+    return np.lib.stride_tricks.sliding_window_view(tokens, TILE + 2 * window, axis=2)[:, :, ::TILE].swapaxes(1, 2)
+
+
+def _with_lines(corpus: Corpus, config: StreamConfig, chunk: int) -> Int32[np.ndarray, "2 n"]:
+    """Return the tokens of a chunk above the numbers of their lines."""
+    ids = corpus.ids[chunk * CHUNK : (chunk + 1) * CHUNK]
+    at = chunk * CHUNK + np.arange(len(ids))
+    first, last = np.searchsorted(corpus.line_ends, [at[0], at[-1]], "right")
+    lengths = np.diff(corpus.line_ends[first:last], prepend=at[0], append=at[-1] + 1)
+    lines = np.repeat(np.arange(first, last + 1), lengths)
+    if config.held_out:
+        lines += at // HELD_OUT_SPAN  # windows end where a span does, so that none reaches into held-out text
+    return np.stack([ids, (lines & 0x7FFFFFFF).astype(np.int32)])
+
+
+def _kept_mask(
+    corpus: Corpus, config: StreamConfig, keep: Float32[np.ndarray, " V"], held_out: bool, epoch: int, chunk: int
+) -> Bool[np.ndarray, " n"]:
+    """Return which tokens of a chunk subsampling keeps, in the training text or in the held-out text."""
+    ids = corpus.ids[chunk * CHUNK : (chunk + 1) * CHUNK]
+    kept = _draws(config.seed, KEEP, epoch, chunk, len(ids)) < keep[ids]
+    if config.held_out:
+        spans = _draws(config.seed, HELD_OUT, 0, chunk, CHUNK // HELD_OUT_SPAN) < config.held_out
+        kept &= spans[np.arange(len(ids)) // HELD_OUT_SPAN] == held_out
+    return kept
+
+
+def _draws(seed: int, sequence: int, epoch: int, chunk: int, count: int) -> Float[np.ndarray, " count"]:
+    """Draw uniform numbers that depend on nothing but their position."""
+    generator = np.random.Philox(key=[seed, sequence], counter=[0, 0, epoch, chunk])
+    return np.random.Generator(generator).random(count, np.float32)

@@ -1,0 +1,48 @@
+"""Create figures without a display, and save them as PNG or SVG."""
+
+import os
+import warnings
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...files import atomic_write
+
+DPI = 120
+MISSING_GLYPH = "Glyph"  # the warning for a letter that the font lacks, which is drawn as a box
+COLORS = ("#1f5fa8", "#b8440e", "#237a3b", "#8a3a96", "#0b7a83", "#a3142e", "#7a5c00", "#565656")
+"""Dark enough for text on white. interactive.html has the same colors, and others for a dark page."""
+
+
+def new_figure(points: Float[np.ndarray, "n 2"], title: str, *, margin: float, size: int = 10) -> tuple[Figure, Axes]:
+    """Create a figure without ticks, shaped by the points, with equal scales on both axes.
+
+    Args:
+      margin: space on each side, as a share of the points' larger extent.
+      size: inches along the longer side.
+    """
+    low, high = points.min(0), points.max(0)
+    extent = np.maximum(high - low, 0.4 * (high - low).max())  # no narrow stripe
+    distinct = extent.max() > 1e-9 * np.abs(points).max()  # differences beyond rounding, which varies by processor
+    extent = extent + 2 * margin * extent.max() if distinct else np.ones(2)
+    width, height = (size * extent / extent.max()).tolist()
+    heading = 0.45
+    figure = Figure(figsize=(width, height + heading), dpi=DPI)
+    axes = figure.add_axes((0, 0, 1, height / (height + heading)))
+    axes.set_axis_off()
+    (left, bottom), (right, top) = (low + high - extent) / 2, (low + high + extent) / 2
+    axes.set(xlim=(left, right), ylim=(bottom, top))
+    figure.text(0.02, 1 - heading / 2 / (height + heading), title, fontsize=12, va="center", parse_math=False)
+    return figure, axes
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as PNG or SVG, by the path's ending; equal figures give equal bytes."""
+    ending = os.path.splitext(path)[1][1:]
+    metadata = {"Date": None} if ending == "svg" else None
+    with atomic_write(path) as file, matplotlib.rc_context({"svg.hashsalt": "w2v_jax"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", MISSING_GLYPH)
+        figure.savefig(file, format=ending, dpi="figure", metadata=metadata)
