@@ -43,7 +43,7 @@ equation holds. (In ulp of the result right answers fail too: where terms cancel
 def outside_words() -> list[str]:
     """Return the words within the window of Figure 1's center."""
     lines = jnp.zeros(TILE + 2 * WINDOW, jnp.int32)
-    weights = context_weights(lines, window=WINDOW)[: len(FIGURE_1), FIGURE_1.index(CENTER) - WINDOW]
+    weights = context_weights(lines, window=WINDOW)[FIGURE_1.index(CENTER) - WINDOW, : len(FIGURE_1)]
     return [word for word, weight in zip(FIGURE_1, weights.tolist(), strict=True) if weight]
 
 

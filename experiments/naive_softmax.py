@@ -34,7 +34,7 @@ def target_counts(corpus: w2v.Corpus, config: w2v.TrainConfig, *, held_out: bool
     @jax.jit
     def count(counts: Float[Array, " V"], block: Block) -> Float[Array, " V"]:
         weights = context_weights(block.lines, window=config.window)
-        return counts.at[block.tokens].add(weights.sum(-1), mode="drop")
+        return counts.at[block.tokens].add(weights.sum(1), mode="drop")
 
     total = np.zeros(len(corpus.vocabulary))
     for dispatch in w2v.stream(corpus, config, blocks=BLOCKS_PER_DISPATCH, held_out=held_out):

@@ -175,12 +175,12 @@ def test_a_plain_loss_trains_as_the_hand_written_gradient_does(words: Corpus) ->
     hand_written, block = model_for("negative-sampling", words), blocks_of(words)[0]
 
     def loss(rows: Any, batch: Any) -> tuple[jax.Array, Aux]:
-        scores = jnp.einsum("gnd,gsd->gns", rows.outside, rows.center)
+        scores = jnp.einsum("gsd,gnd->gsn", rows.center, rows.outside)
         weights = context_weights(batch.inputs, window=CONFIG.window)
-        targets, slots = weights.sum(1, keepdims=True), weights.shape[1]
-        positive = (weights * -jax.nn.log_sigmoid(scores[:, :slots])).sum()
+        targets, slots = weights.sum(2, keepdims=True), weights.shape[2]
+        positive = (weights * -jax.nn.log_sigmoid(scores[..., :slots])).sum()
         share = CONFIG.negative / CONFIG.shared_negatives
-        negative = (share * targets * -jax.nn.log_sigmoid(-scores[:, slots:])).sum()
+        negative = (share * targets * -jax.nn.log_sigmoid(-scores[..., slots:])).sum()
         return positive + negative, Aux(targets.sum())
 
     states = []

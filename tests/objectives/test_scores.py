@@ -13,7 +13,7 @@ import pytest
 
 from w2v_jax.objectives.blockwise_softmax import blockwise_softmax_loss, log_normalizers, weighted_log_normalizers
 from w2v_jax.objectives.negative_sampling import sigmoid_cross_entropy
-from w2v_jax.objectives.scores import curvature_vjp, scores, scores_vjp
+from w2v_jax.objectives.scores import curvature_bounds, scores, scores_vjp
 from w2v_jax.objectives.softmax import log_probs, softmax_cross_entropy, softmax_curvature
 
 B, D = 6, 5
@@ -31,7 +31,7 @@ def plain_sigmoid(s: Any, observed: Any, weight: Any) -> Any:
 
 
 def plain_softmax(s: Any, observed: Any) -> Any:
-    return -(observed * jax.nn.log_softmax(s, axis=0)).sum(0)
+    return -(observed * jax.nn.log_softmax(s)).sum(-1)
 
 
 def plain_normalizers(h: Any, candidates: Any) -> Any:
@@ -39,9 +39,9 @@ def plain_normalizers(h: Any, candidates: Any) -> Any:
 
 
 FUNCTIONS = {
-    "scores": Function(scores, lambda h, candidates: candidates @ h.T, ((B, D), (9, D)), 8),
-    "sigmoid": Function(sigmoid_cross_entropy, plain_sigmoid, ((9, B), (9, B), (9, B)), 4),
-    "softmax": Function(softmax_cross_entropy, plain_softmax, ((9, B), (9, B)), 8),
+    "scores": Function(scores, lambda h, candidates: h @ candidates.T, ((B, D), (9, D)), 8),
+    "sigmoid": Function(sigmoid_cross_entropy, plain_sigmoid, ((B, 9), (B, 9), (B, 9)), 4),
+    "softmax": Function(softmax_cross_entropy, plain_softmax, ((B, 9), (B, 9)), 8),
     "softmax of one center": Function(softmax_cross_entropy, plain_softmax, ((9,), (9,)), 8),
 }
 SIZES = [(1, 1), (1, 4), (5, 1), (5, 2), (5, 5), (5, 9), (12, 4), (12, 5), (12, 7), (12, 11), (12, 12), (12, 1000)]
@@ -158,8 +158,8 @@ def test_huge_scores_neither_overflow_nor_vanish(name: str, scale: float, dtype:
 
 def test_scores_vjp_equals_autodiff_and_keeps_the_type_of_the_residual(dtype: str) -> None:
     h, candidates = example(FUNCTIONS["scores"], dtype)
-    residual = jnp.asarray(np.random.default_rng(2).normal(size=(9, B)), dtype)
-    expected = jax.vjp(lambda h, candidates: candidates @ h.T, h, candidates)[1](residual)
+    residual = jnp.asarray(np.random.default_rng(2).normal(size=(B, 9)), dtype)
+    expected = jax.vjp(lambda h, candidates: h @ candidates.T, h, candidates)[1](residual)
     assert_close([np.asarray(x) for x in scores_vjp(residual, h, candidates)], list(map(np.asarray, expected)), 8)
     small = scores_vjp(residual, h.astype(jnp.bfloat16), candidates.astype(jnp.bfloat16))
     assert {x.dtype for x in small} == {jnp.dtype(dtype)}
@@ -169,16 +169,16 @@ def test_scores_of_bfloat16_are_summed_in_float32() -> None:
     h, candidates = (x.astype(jnp.bfloat16) for x in example(FUNCTIONS["scores"], "float32"))
     value, pullback = jax.vjp(scores, h, candidates)
     wide = [np.asarray(x, np.float64) for x in (h, candidates)]
-    np.testing.assert_allclose(value, wide[1] @ wide[0].T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(value, wide[0] @ wide[1].T, rtol=1e-5, atol=1e-6)
     assert (value.dtype, *(x.dtype for x in pullback(value))) == (jnp.float32, jnp.bfloat16, jnp.bfloat16)
 
 
 def test_curvature_bounds_are_at_least_the_largest_eigenvalue_of_the_hessian() -> None:
     h, candidates = map(np.asarray, example(FUNCTIONS["scores"], "float32"))
-    curvature = np.abs(np.random.default_rng(2).normal(size=(9, B))).astype(np.float32)
-    of_h = np.einsum("nb,nd,ne->bde", curvature, candidates, candidates)  # a score is linear in either vector
-    of_candidates = np.einsum("nb,bd,be->nde", curvature, h, h)
-    bounds_of_both = curvature_vjp(*map(jnp.asarray, (curvature, h, candidates)))
+    curvature = np.abs(np.random.default_rng(2).normal(size=(B, 9))).astype(np.float32)
+    of_h = np.einsum("bn,nd,ne->bde", curvature, candidates, candidates)  # a score is linear in either vector
+    of_candidates = np.einsum("bn,bd,be->nde", curvature, h, h)
+    bounds_of_both = curvature_bounds(*map(jnp.asarray, (curvature, h, candidates)))
     for bounds, hessians in zip(bounds_of_both, (of_h, of_candidates), strict=True):
         np.testing.assert_allclose(bounds, np.trace(hessians, axis1=1, axis2=2), rtol=1e-6)
         assert (np.asarray(bounds) >= np.linalg.eigvalsh(hessians).max(1)).all()
@@ -190,8 +190,8 @@ def test_blockwise_curvature_bounds_are_those_of_all_scores(words: int, size: in
     with jax.enable_x64(True):
         h, candidates, n = example(weighted(size, words), "float64")
         _, (of_h, of_candidates) = weighted_log_normalizers(size, (), h, candidates, n, jnp.asarray(words))
-        observed = jnp.zeros((words, B)).at[0].set(n)  # only its sum over the words counts
+        observed = jnp.zeros((B, words)).at[:, 0].set(n)  # only its sum over the words counts
         bounds = softmax_curvature(scores(h, candidates[:words]), observed)
-        expected = curvature_vjp(bounds, h, candidates[:words])
+        expected = curvature_bounds(bounds, h, candidates[:words])
         np.testing.assert_allclose(of_h, expected[0], rtol=1e-9)
         np.testing.assert_allclose(of_candidates, [*expected[1], 0, 0], rtol=1e-9)

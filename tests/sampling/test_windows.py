@@ -13,8 +13,8 @@ FIGURE_1 = ["problems", "turning", "into", "banking", "crises", "as"]
 def outside_words(window: int, lines: list[int], center: str) -> dict[str, float]:
     """Return the outside words of a word in Figure 1's sentence, with their weights."""
     all_lines = jnp.array([-1] * window + lines + [-1] * (TILE + window - len(lines)), jnp.int32)
-    column = context_weights(all_lines, window=window)[window:, FIGURE_1.index(center)].tolist()
-    return {word: weight for word, weight in zip(FIGURE_1, column, strict=False) if weight}
+    row = context_weights(all_lines, window=window)[FIGURE_1.index(center), window:].tolist()
+    return {word: weight for word, weight in zip(FIGURE_1, row, strict=False) if weight}
 
 
 def test_figure_1() -> None:
@@ -33,9 +33,9 @@ def test_weight_is_the_share_of_window_draws_that_reach_the_word(window: int, af
     lines = np.sort(np.random.default_rng(0).integers(0, 4, (3, TILE + 2 * window)), axis=1)
     lines[:, lines.shape[1] - after_text :] = -1
     weights = np.asarray(context_weights(jnp.asarray(lines, jnp.int32), window=window))
-    assert weights.shape == (3, TILE + 2 * window, TILE)
+    assert weights.shape == (3, TILE, TILE + 2 * window)
     for g, i in np.ndindex(3, TILE):
         same_line = (lines[g] == lines[g, window + i]) & (lines[g] >= 0)
         expected = [reached[abs(j - window - i)] * same for j, same in enumerate(same_line)]
-        np.testing.assert_allclose(weights[g, :, i], expected, rtol=1e-6)
+        np.testing.assert_allclose(weights[g, i], expected, rtol=1e-6)
     assert weights.any()

@@ -139,7 +139,7 @@ def softmax_counts_loss(params: Params, blocks: CountBlocks) -> tuple[Float[Arra
         scale = n / z
         share = block.counts / jnp.where(n > 0, scale, 1)[column]
         tile = e.ravel().at[block.places].add(-share, mode="drop", indices_are_sorted=True, unique_indices=True)
-        dcenter, doutside = scores_vjp(tile.reshape(e.shape), center * scale[:, None], outside)
+        dcenter, doutside = scores_vjp(tile.reshape(e.shape).T, center * scale[:, None], outside)
         dcenter = gradient.center.at[block.centers].set(dcenter * scale[:, None], mode="drop")
         loss -= sum_by_center(block.counts * log_y_hat).sum()
         return (loss, Params(dcenter, gradient.outside + doutside)), None

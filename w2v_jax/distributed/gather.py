@@ -66,6 +66,11 @@ class RowUpdates(NamedTuple):
     """Bounds on the curvature of the loss along each row, from the part of the loss that its values come from."""
 
 
+def is_row_updates(leaf: object) -> bool:
+    """Say whether a tree of updates ends here."""
+    return isinstance(leaf, RowUpdates)
+
+
 def gather_rows(tables: Tables, ids: Any, axes: Axes) -> Any:
     """Return for each table the rows that its ids name; for `WHOLE`, a `TableShard`.
 

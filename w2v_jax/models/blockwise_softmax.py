@@ -39,7 +39,7 @@ def blockwise_softmax(vocab_size: int, *, dim: int = 100, window: int = 5, block
         h, shard = rows.center.reshape(-1, rows.center.shape[-1]), rows.outside
         seen = jax.vmap(scores)(rows.center, shard.take(batch.inputs.tokens))
         weights = context_weights(batch.inputs.lines, window=window, dtype=seen.dtype)
-        n = weights.sum(1).ravel()
+        n = weights.sum(2).ravel()
         valid = jnp.clip(vocab_size - shard.offset, 0, len(shard.rows))
         normalizers, curvature = weighted_log_normalizers(block_size, shard.axes, h, shard.rows, n, valid)
         return normalizers - (weights * seen).sum(), Aux(n.sum(), Params(*curvature))

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key, PRNGKeyArray
 
 from ..config import TrainConfig
 from ..distributed.gather import WHOLE
-from ..objectives.scores import curvature_vjp, scores
+from ..objectives.scores import curvature_bounds, scores
 from ..objectives.softmax import softmax_cross_entropy, softmax_curvature
 from ..params import Params, init_params
 from ..sampling.windows import Block, center_slots, context_weights
@@ -18,7 +18,7 @@ from .skipgram import WHITENING
 
 
 def naive_softmax(vocab_size: int, *, dim: int = 100, window: int = 5) -> Model:
-    """Return the model that scores each center against every word of the vocabulary, [V, T] scores at once.
+    """Return the model that scores each center against every word of the vocabulary, [T, V] scores at once.
 
     Args:
       vocab_size: number of words, V.
@@ -37,11 +37,10 @@ def naive_softmax(vocab_size: int, *, dim: int = 100, window: int = 5) -> Model:
         h, outside = rows.center.reshape(-1, rows.center.shape[-1]), whole[:vocab_size]
         score = scores(h, outside)
         weights = context_weights(batch.inputs.lines, window=window, dtype=score.dtype)
-        count = lambda ids, weight: (
-            jnp.zeros((vocab_size, weight.shape[1]), weight.dtype).at[ids].add(weight, mode="drop")
-        )
-        observed = jax.vmap(count, out_axes=1)(batch.inputs.tokens, weights).reshape(score.shape)
-        of_h, of_outside = curvature_vjp(softmax_curvature(score, observed), h, outside)
+        no_words = jnp.zeros((weights.shape[1], vocab_size), score.dtype)
+        count = lambda ids, weight: no_words.at[:, ids].add(weight, mode="drop")
+        observed = jax.vmap(count)(batch.inputs.tokens, weights).reshape(score.shape)
+        of_h, of_outside = curvature_bounds(softmax_curvature(score, observed), h, outside)
         curvature = Params(of_h, rows.outside.sum_to_shard(jnp.pad(of_outside, (0, len(whole) - vocab_size))))
         return softmax_cross_entropy(score, observed).sum(), Aux(weights.sum(), curvature)
 

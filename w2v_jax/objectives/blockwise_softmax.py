@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from ..distributed.collectives import all_gather, local_shard, psum_scatter, sharded_logsumexp
 from ..errors import InputError
 from ..tiling import fold_tiles
-from .scores import accumulator, scores, scores_vjp
+from .scores import accumulation_dtype, scores, scores_vjp
 
 
 def blockwise_softmax_loss(
@@ -54,7 +54,7 @@ def blockwise_softmax_loss(
     """
     if block_size < 1:
         raise InputError(f"block_size is {block_size}; it must be at least 1")
-    dtype = accumulator(center_vectors, outside_vectors)
+    dtype = accumulation_dtype(center_vectors, outside_vectors)
     indices = outside_indices.reshape(outside_indices.shape[0], math.prod(outside_indices.shape[1:]))
     weights = jnp.ones(indices.shape, dtype) if weights is None else weights.reshape(indices.shape).astype(dtype)
     h, candidates = (
@@ -149,10 +149,10 @@ def _log_normalizers(
     def merge(carry: tuple[Array, Array], start: Array, is_new: Array) -> tuple[Array, Array]:
         largest, total = carry
         block = _block_scores(h, candidates, start, is_new)
-        new = jnp.maximum(largest, block.max(0))
-        return new, total * jnp.exp(largest - new) + jnp.exp(block - new[None]).sum(0)
+        new = jnp.maximum(largest, block.max(1))
+        return new, total * jnp.exp(largest - new) + jnp.exp(block - new[:, None]).sum(1)
 
-    dtype = accumulator(h, candidates)
+    dtype = accumulation_dtype(h, candidates)
     init = jnp.full(len(h), -jnp.inf, dtype), jnp.zeros(len(h), dtype)
     largest, total = fold_tiles(merge, init, len(candidates), block_size, limit)
     return largest + jnp.log(total)
@@ -167,7 +167,7 @@ def expectations(
     of_h: Float[Array, "B F"],
     limit: Int[Array, ""] | None = None,
 ) -> tuple[Float[Array, "B E"], Float[Array, "V F"]]:
-    """Return (ŷᵀ · of_candidates, ŷ · of_h), with ŷ [V, B] computed block by block.
+    """Return (ŷ · of_candidates, ŷᵀ · of_h), with ŷ [B, V] computed block by block.
 
     With `of_candidates` the candidates and `of_h` the h, they are Equation 8 with ŷ as the residual.
     """
@@ -175,7 +175,7 @@ def expectations(
 
     def add(carry: tuple[Array, Array], start: Array, is_new: Array) -> tuple[Array, Array]:
         sums, rows = carry
-        y_hat = jnp.exp(_block_scores(h, candidates, start, is_new) - log_normalizer[None])
+        y_hat = jnp.exp(_block_scores(h, candidates, start, is_new) - log_normalizer[:, None])
         block = jax.lax.dynamic_slice_in_dim(of_candidates, start, block_size)
         block_sums, block_rows = scores_vjp(y_hat, of_h, block)
         rows_before = jax.lax.dynamic_slice_in_dim(rows, start, block_size)
@@ -186,6 +186,6 @@ def expectations(
     return fold_tiles(add, init, len(candidates), block_size, limit)
 
 
-def _block_scores(h: Array, candidates: Array, start: Array, is_new: Array) -> Float[Array, "block_size B"]:
+def _block_scores(h: Array, candidates: Array, start: Array, is_new: Array) -> Float[Array, "B block_size"]:
     block = jax.lax.dynamic_slice_in_dim(candidates, start, len(is_new))
-    return jnp.where(is_new[:, None], scores(h, block), -jnp.inf)
+    return jnp.where(is_new[None], scores(h, block), -jnp.inf)

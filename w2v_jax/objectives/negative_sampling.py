@@ -56,7 +56,7 @@ def negative_sampling_gradients(
     candidates = outside_vectors[indices]
     observed = jnp.zeros(len(indices), candidates.dtype).at[0].set(1)
     residual = sigmoid_residual(candidates @ center_vector, observed, jnp.ones_like(observed))
-    gradient, rows = scores_vjp(residual[:, None], center_vector[None], candidates)
+    gradient, rows = scores_vjp(residual[None], center_vector[None], candidates)
     return gradient[0], jnp.zeros_like(outside_vectors).at[indices].add(rows)
 
 

@@ -9,33 +9,36 @@ For any objective, with h what the candidates are scored against (for skip-gram 
     ∂J/∂candidates = residual ⊗ h                   [N, D]
 
 An objective supplies only the residual, as the `custom_vjp` of its loss. `scores_vjp` is the one place
-that turns residuals into gradients; a batch of B columns shares the candidates.
+that turns residuals into gradients; a batch of B shares the candidates.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 HIGHEST = jax.lax.Precision.HIGHEST
-SMALL = 1 << 14  # elements
+SMALL = 1 << 14  # scores that fit a core's cache
 
 
-def accumulator(*arrays: Array) -> jnp.dtype:
+def accumulation_dtype(*arrays: Array) -> jnp.dtype:
     """Return the type that sums of these arrays accumulate in: float32, or float64 if one of them is."""
     return jnp.dtype("float64" if any(array.dtype == jnp.float64 for array in arrays) else "float32")
 
 
 @jax.custom_vjp
-def scores(h: Float[Array, "B D"], candidates: Float[Array, "N D"]) -> Float[Array, "N B"]:
+def scores(h: Float[Array, "B D"], candidates: Float[Array, "N D"]) -> Float[Array, "B N"]:
     """Return every candidate's dot product with every h, accumulated in float32 or better."""
-    products = jnp.matmul(candidates, h.T, precision=HIGHEST, preferred_element_type=accumulator(h, candidates))
-    return _materialize(products)
+    # XLA's CPU reads the right factor's transpose slowly, and h is the smaller of the two.
+    products = jnp.matmul(candidates, h.T, precision=HIGHEST, preferred_element_type=accumulation_dtype(h, candidates))
+    return jax.lax.optimization_barrier(products).T
 
 
 def scores_vjp(
-    residual: Float[Array, "N B"], h: Float[Array, "B D"], candidates: Float[Array, "N D"]
+    residual: Float[Array, "B N"], h: Float[Array, "B D"], candidates: Float[Array, "N D"]
 ) -> tuple[Float[Array, "B D"], Float[Array, "N D"]]:
-    """Turn residuals into gradients, Equation 8: (candidatesᵀ residual, residual ⊗ h summed over the batch).
+    """Turn residuals into gradients, Equation 8: (residual · candidates, residualᵀ · h).
 
     Args:
       residual: ∂J/∂scores.
@@ -46,20 +49,16 @@ def scores_vjp(
       (∂J/∂h, ∂J/∂candidates), in the type of the residual.
 
     >>> h, candidates = jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0], [5.0, 6.0]])
-    >>> dh, dcandidates = scores_vjp(jnp.array([[1.0], [-1.0]]), h, candidates)
+    >>> dh, dcandidates = scores_vjp(jnp.array([[1.0, -1.0]]), h, candidates)
     >>> dh.tolist(), dcandidates.tolist()
     ([[-2.0, -2.0]], [[1.0, 2.0], [-1.0, -2.0]])
     """
     h, candidates = h.astype(residual.dtype), candidates.astype(residual.dtype)
-    small = residual.size <= SMALL
-    products = (residual.T, candidates) if small else (candidates.T, residual)
-    dh = jnp.matmul(*products, precision=HIGHEST)
-    return dh if small else dh.T, jnp.matmul(_materialize(residual), h, precision=HIGHEST)
-
-
-def _materialize(matrix: Float[Array, "N B"]) -> Float[Array, "N B"]:
-    """Keep a small matrix as it is laid out here: XLA's CPU multiplies it faster than one that it transposes itself."""
-    return jax.lax.optimization_barrier(matrix) if matrix.size <= SMALL else matrix
+    product = functools.partial(jnp.matmul, precision=HIGHEST)
+    if residual.size <= SMALL:  # XLA's CPU multiplies by a transpose faster once it is copied
+        return product(residual, candidates), product(jax.lax.optimization_barrier(residual.T), h)
+    # `scores` lays large scores out as [N, B]; the barrier keeps XLA from a product that reads them along B.
+    return jax.lax.optimization_barrier(product(candidates.T, residual.T)).T, product(residual.T, h)
 
 
 def _scores_backward(saved: tuple[Array, Array], residual: Array) -> tuple[Array, Array]:
@@ -70,8 +69,8 @@ def _scores_backward(saved: tuple[Array, Array], residual: Array) -> tuple[Array
 scores.defvjp(lambda h, candidates: (scores(h, candidates), (h, candidates)), _scores_backward)
 
 
-def curvature_vjp(
-    curvature: Float[Array, "N B"], h: Float[Array, "B D"], candidates: Float[Array, "N D"]
+def curvature_bounds(
+    curvature: Float[Array, "B N"], h: Float[Array, "B D"], candidates: Float[Array, "N D"]
 ) -> tuple[Float[Array, " B"], Float[Array, " N"]]:
     """Turn bounds on ∂²J/∂score² into bounds on the curvature along each h and each candidate.
 
@@ -79,4 +78,4 @@ def curvature_vjp(
     eigenvalue is at most its trace, Σ_i κ_i |u_i|²; and likewise in each candidate.
     """
     squared_norm = lambda rows: (rows.astype(curvature.dtype) ** 2).sum(1)
-    return curvature.T @ squared_norm(candidates), curvature @ squared_norm(h)
+    return curvature @ squared_norm(candidates), curvature.T @ squared_norm(h)

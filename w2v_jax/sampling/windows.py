@@ -31,7 +31,7 @@ def center_slots(slots: Int[Array, "*G C"], window: int) -> Int[Array, "*G S"]:
 
 def context_weights(
     lines: Int[Array, "*G C"], *, window: int, dtype: DTypeLike = jnp.float32
-) -> Float[Array, "*G C S"]:
+) -> Float[Array, "*G S C"]:
     """Return how much token j counts as an outside word of center i, which stands at token window + i.
 
     word2vec draws for each center how far it looks, uniformly from 1 to `window`, so that near words
@@ -45,12 +45,12 @@ def context_weights(
     Figure 1's sentence, window 2:
 
     >>> lines = jnp.zeros(TILE + 4, jnp.int32)  # problems turning into banking crises as ...
-    >>> context_weights(lines, window=2)[:7, 1].tolist()  # the center at token 3, banking
+    >>> context_weights(lines, window=2)[1, :7].tolist()  # the center at token 3, banking
     [0.0, 0.5, 1.0, 0.0, 1.0, 0.5, 0.0]
     """
     slot = jnp.arange(lines.shape[-1], dtype=lines.dtype)
-    distance = jnp.abs(slot[:, None] - center_slots(slot, window)[None])
+    distance = jnp.abs(slot[None] - center_slots(slot, window)[:, None])
     share = jnp.where(distance > 0, (window + 1 - distance).astype(dtype) / window, 0)
-    center_lines = center_slots(lines, window)[..., None, :]
-    same_line = (lines[..., :, None] == center_lines) & (center_lines >= 0)
+    center_lines = center_slots(lines, window)[..., :, None]
+    same_line = (lines[..., None, :] == center_lines) & (center_lines >= 0)
     return jnp.where(same_line, jnp.broadcast_to(jnp.maximum(share, 0), same_line.shape), 0)

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array
 
 from ..distributed.collectives import DATA
-from ..distributed.gather import RowUpdates, scatter_add
+from ..distributed.gather import is_row_updates, scatter_add
 from ..distributed.replicas import ReplicaState, merge_replicas, pad_columns
 from ..errors import InputError
 from ..models.model import Model
@@ -19,6 +19,9 @@ from ..sampling.windows import Block
 from .row_sparse import RowSparse
 from .state import TrainState
 from .step import Metrics, make_gradients, step_key
+
+Carry = tuple[Tables, Tables]
+"""A replica's tables, and for each of their rows Σ step · curvature since the last merge."""
 
 
 def make_replica_steps(
@@ -39,24 +42,23 @@ def make_replica_steps(
         steps = len(blocks.tokens)
         first = state.step + jax.lax.axis_index(DATA) * steps
 
-        def step(carry: Tables, inputs: tuple[Array, Block]) -> tuple[Tables, Metrics]:
-            number, block = inputs
-            metrics, updates = gradients(carry["tables"], block, step_key(state.key, number))
-            # The optimizer scales curvatures as it scales gradients: their sum is Σ step · curvature.
-            is_update = lambda leaf: isinstance(leaf, RowUpdates)
-            if any(rows.curvature is None for rows in jax.tree.leaves(updates, is_leaf=is_update)):
+        def step(carry: Carry, inputs: tuple[Array, Block]) -> tuple[Carry, Metrics]:
+            (tables, moved), (number, block) = carry, inputs
+            metrics, updates = gradients(tables, block, step_key(state.key, number))
+            if any(rows.curvature is None for rows in jax.tree.leaves(updates, is_leaf=is_row_updates)):
                 raise InputError("local_steps need a model that bounds its curvature; leave them out")
+            # The optimizer scales curvatures as it scales gradients: their sum is Σ step · curvature.
             curvatures = lambda rows: rows._replace(values=-rows.curvature[:, None])
-            moved = jax.tree.map(curvatures, updates, is_leaf=is_update)
-            both, schedule = {"tables": updates, "moved": moved}, optax.ScaleByScheduleState(number)
-            both, _ = optimizer.update(both, schedule, carry, step=number)
-            return scatter_add(carry, both), metrics
+            both = updates, jax.tree.map(curvatures, updates, is_leaf=is_row_updates)
+            schedule = optax.ScaleByScheduleState(number)
+            (updates, moves), _ = optimizer.update(both, schedule, carry, step=number)
+            moves = jax.tree.map(lambda rows: rows._replace(values=rows.values[:, 0]), moves, is_leaf=is_row_updates)
+            return (scatter_add(tables, updates), scatter_add(moved, moves)), metrics
 
-        unmoved = jax.tree.map(lambda table: jnp.zeros((len(table), 1), table.dtype), tables)
+        unmoved = jax.tree.map(lambda table: jnp.zeros(len(table), table.dtype), tables)
         numbers = first + jnp.arange(steps, dtype=first.dtype)
-        carry, metrics = jax.lax.scan(step, {"tables": tables, "moved": unmoved}, (numbers, blocks))
-        merge = lambda merged, table, moved: merge_replicas(merged, table, moved[:, 0])
-        merged = jax.tree.map(merge, state.tables, carry["tables"], carry["moved"])
+        (tables, moved), metrics = jax.lax.scan(step, (tables, unmoved), (numbers, blocks))
+        merged = jax.tree.map(merge_replicas, state.tables, tables, moved)
         after = state.step + jax.lax.axis_size(DATA) * steps
         state = TrainState(merged, optax.ScaleByScheduleState(after), state.key, after)
         return ReplicaState(state, jax.tree.map(pad_columns, merged)), jax.lax.psum(metrics, DATA)

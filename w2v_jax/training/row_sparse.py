@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from ..distributed.gather import RowUpdates
+from ..distributed.gather import RowUpdates, is_row_updates
 from ..errors import InputError
 from ..params import PAD_ID, Tables
 
@@ -78,7 +78,7 @@ def row_sparse(optimizer: optax.GradientTransformation | RowSparse, *, merge_dup
     ) -> tuple[Any, optax.OptState]:
         if merge_duplicates:
             updates = _map_updates(sum_duplicates, updates)
-        is_bounded = all(rows.curvature is not None for rows in jax.tree.leaves(updates, is_leaf=_is_update))
+        is_bounded = all(rows.curvature is not None for rows in jax.tree.leaves(updates, is_leaf=is_row_updates))
         total = (lambda rows: rows.curvature) if merge_duplicates else (lambda rows: total_curvature(rows, step))
         curvature = _map_updates(total, updates) if is_bounded else None
         ids = _map_updates(lambda rows: rows.ids, updates)
@@ -91,7 +91,7 @@ def row_sparse(optimizer: optax.GradientTransformation | RowSparse, *, merge_dup
         extra = {} if curvature is None else {"curvature": curvature}
         new_values, new_rows = dense.update(values, state_rows, jax.tree.map(take, tables, ids), **extra)
         put = lambda ids, leaf, rows: rows if ids is None else leaf.at[ids].set(rows, mode="drop")
-        replaced = jax.tree.map(lambda rows, new: rows._replace(values=new), updates, new_values, is_leaf=_is_update)
+        replaced = jax.tree.map(lambda rows, new: rows._replace(values=new), updates, new_values, is_leaf=is_row_updates)
         return replaced, map_leaves(put, follows, state, new_rows)
 
     return RowSparse(init, update)
@@ -141,9 +141,5 @@ def sum_duplicates(rows: RowUpdates) -> RowUpdates:
     return RowUpdates(unique, add(rows.values), None if rows.curvature is None else add(rows.curvature))
 
 
-def _is_update(leaf: object) -> bool:
-    return isinstance(leaf, RowUpdates)
-
-
 def _map_updates(function: Callable[[RowUpdates], Any], updates: Any) -> Any:
-    return jax.tree.map(function, updates, is_leaf=_is_update)
+    return jax.tree.map(function, updates, is_leaf=is_row_updates)
