@@ -15,7 +15,7 @@ rng = np.random.default_rng(0)
 factions = [[f"left{i}" for i in range(10)], [f"right{i}" for i in range(10)]]
 corpus = w2v.Corpus.from_sentences([list(rng.choice(factions[walk % 2], 12)) for walk in range(2_000)])
 config = w2v.StreamConfig(window=3, sample=0.0, epochs=4)
-model = w2v.skipgram(w2v.noise_table(corpus.vocabulary.counts), dim=16, window=config.window)
+model = w2v.skipgram(w2v.noise_table(corpus.vocabulary.counts), dim=16)
 
 optimizer = optax.adagrad(optax.cosine_decay_schedule(0.1, w2v.expected_steps(corpus, config)))
 state = w2v.init_state(model, jax.random.key(0), corpus.vocabulary, optimizer)

@@ -20,19 +20,19 @@ OFFSETS = np.delete(np.arange(-WINDOW, WINDOW + 1), WINDOW)
 
 
 def position_skipgram(noise, dim=100):
-    base = w2v.skipgram(noise, dim=dim, window=WINDOW, shared_negatives=K)
+    base = w2v.skipgram(noise, dim=dim, shared_negatives=K)
 
     def init(key, vocabulary):
         return {**base.init(key, vocabulary)._asdict(), "position": jnp.ones((len(OFFSETS), dim))}
 
     def batch(block, keys):
-        ids, lines = base.batch(block, keys)
-        return w2v.Batch({**ids._asdict(), "position": jnp.arange(len(OFFSETS))}, lines)
+        ids, _ = base.batch(block, keys)
+        return w2v.Batch({**ids._asdict(), "position": jnp.arange(len(OFFSETS))}, block)
 
     def loss(rows, batch):
         slots = WINDOW + np.arange(rows["center"].shape[1])[:, None] + OFFSETS  # [S, places]
-        lines = batch.inputs[:, slots]
-        weight = (lines == w2v.center_slots(batch.inputs, WINDOW)[..., None]) & (lines >= 0)  # on the center's line
+        lines, center_lines = batch.inputs.lines[:, slots], w2v.center_slots(batch.inputs.lines, WINDOW)
+        weight = (lines == center_lines[..., None]) & (lines >= 0)  # on the center's line
         outside, negatives = rows["outside"][:, :-K][:, slots], rows["outside"][:, -K:]
         positive = jnp.einsum("gsd,kd,gskd->gsk", rows["center"], rows["position"], outside)
         negative = jnp.einsum("gsd,gnd->gsn", rows["center"], negatives)

@@ -176,7 +176,7 @@ def test_a_plain_loss_trains_as_the_hand_written_gradient_does(words: Corpus) ->
 
     def loss(rows: Any, batch: Any) -> tuple[jax.Array, Aux]:
         scores = jnp.einsum("gsd,gnd->gsn", rows.center, rows.outside)
-        weights = context_weights(batch.inputs, window=CONFIG.window)
+        weights = context_weights(batch.inputs.lines, window=CONFIG.window)
         targets, slots = weights.sum(2, keepdims=True), weights.shape[2]
         positive = (weights * -jax.nn.log_sigmoid(scores[..., :slots])).sum()
         share = CONFIG.negative / CONFIG.shared_negatives

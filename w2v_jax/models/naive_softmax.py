@@ -17,26 +17,25 @@ from .model import Aux, Batch, Model
 from .skipgram import WHITENING
 
 
-def naive_softmax(vocab_size: int, *, dim: int = 100, window: int = 5) -> Model:
+def naive_softmax(vocab_size: int, *, dim: int = 100) -> Model:
     """Return the model that scores each center against every word of the vocabulary, [T, V] scores at once.
 
     Args:
       vocab_size: number of words, V.
       dim: numbers in a word vector, D.
-      window: largest distance of an outside word from its center.
     """
 
     def init(key: PRNGKeyArray, vocabulary: object) -> Params:
         return init_params(key, vocab_size, dim)
 
     def batch(block: Block, keys: Key[Array, " G"]) -> Batch:
-        return Batch(Params(center_slots(block.tokens, window), WHOLE), block)  # type: ignore[arg-type]
+        return Batch(Params(center_slots(block.tokens, block.window), WHOLE), block)  # type: ignore[arg-type]
 
     def loss(rows: Any, batch: Batch) -> tuple[Float[Array, ""], Aux]:
         whole = rows.outside.whole()
         h, outside = rows.center.reshape(-1, rows.center.shape[-1]), whole[:vocab_size]
         score = scores(h, outside)
-        weights = context_weights(batch.inputs.lines, window=window, dtype=score.dtype)
+        weights = context_weights(batch.inputs.lines, window=batch.inputs.window, dtype=score.dtype)
         no_words = jnp.zeros((weights.shape[1], vocab_size), score.dtype)
         count = lambda ids, weight: no_words.at[:, ids].add(weight, mode="drop")
         observed = jax.vmap(count)(batch.inputs.tokens, weights).reshape(score.shape)
@@ -49,4 +48,4 @@ def naive_softmax(vocab_size: int, *, dim: int = 100, window: int = 5) -> Model:
 
 def from_config(config: TrainConfig, vocabulary: Vocabulary) -> Model:
     """Make the model from a training's config."""
-    return naive_softmax(len(vocabulary), dim=config.dim, window=config.window)
+    return naive_softmax(len(vocabulary), dim=config.dim)

@@ -20,7 +20,6 @@ def skipgram(
     noise: AliasTable,
     *,
     dim: int = 100,
-    window: int = 5,
     negative: Float[Array, ""] | float | int = 5,
     shared_negatives: int = 32,
 ) -> Model:
@@ -32,7 +31,6 @@ def skipgram(
     Args:
       noise: the noise distribution (`noise_table`).
       dim: numbers in a word vector, D.
-      window: largest distance of an outside word from its center.
       negative: negatives for each outside word; may be traced.
       shared_negatives: noise words that a tile draws, K.
     """
@@ -42,16 +40,17 @@ def skipgram(
 
     def batch(block: Block, keys: Key[Array, " G"]) -> Batch:
         # A tile beyond the text draws no negatives: momentum would move their rows even with a gradient of zero.
-        has_center = (center_slots(block.lines, window) >= 0).any(1, keepdims=True)
+        has_center = (center_slots(block.lines, block.window) >= 0).any(1, keepdims=True)
         negatives = jnp.where(has_center, draw_negatives(keys, noise, shared_negatives), PAD_ID)
         candidates = jnp.concatenate([block.tokens, negatives], axis=1)
-        return Batch(Params(center_slots(block.tokens, window), candidates), block.lines)
+        return Batch(Params(center_slots(block.tokens, block.window), candidates), block)
 
     def loss(rows: Params, batch: Batch) -> tuple[Float[Array, ""], Aux]:
         score = jax.vmap(scores)(rows.center, rows.outside)
-        lines = jnp.pad(batch.inputs, ((0, 0), (0, shared_negatives)))  # negatives are beyond every window
-        outside_weight = context_weights(lines, window=window, dtype=score.dtype)
-        is_noise = jnp.arange(score.shape[2]) >= batch.inputs.shape[1]
+        block = batch.inputs
+        lines = jnp.pad(block.lines, ((0, 0), (0, shared_negatives)))  # negatives are beyond every window
+        outside_weight = context_weights(lines, window=block.window, dtype=score.dtype)
+        is_noise = jnp.arange(score.shape[2]) >= block.lines.shape[1]
         targets = outside_weight.sum(2, keepdims=True)
         share = jnp.where(is_noise, negative / shared_negatives, 0).astype(score.dtype)
         weight = outside_weight + targets * share[None, None]
@@ -66,6 +65,6 @@ def skipgram(
 def from_config(config: TrainConfig, vocabulary: Vocabulary) -> Model:
     """Make the model from a training's config."""
     return skipgram(
-        noise_table(vocabulary.counts, config.noise_power), dim=config.dim, window=config.window,
-        negative=config.negative, shared_negatives=config.shared_negatives,
+        noise_table(vocabulary.counts, config.noise_power), dim=config.dim, negative=config.negative,
+        shared_negatives=config.shared_negatives,
     )  # fmt: skip

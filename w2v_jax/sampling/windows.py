@@ -23,6 +23,11 @@ class Block(NamedTuple):
     tokens: Int[Array, "*M G S+2*window"]
     lines: Int[Array, "*M G S+2*window"]
 
+    @property
+    def window(self) -> int:
+        """Tokens of the halo on either side: the largest distance of an outside word from its center."""
+        return (self.tokens.shape[-1] - TILE) // 2
+
 
 def center_slots(slots: Int[Array, "*G C"], window: int) -> Int[Array, "*G S"]:
     """Return the tokens (or lines) of each tile without its halo: the centers."""

@@ -62,9 +62,9 @@ def train(
       corpus: the encoded text.
       config: every number of the training.
       model: what is trained, instead of the model that `config.objective` names. It was made with its own
-        dim, window and negatives, and `config.window` must be the same.
+        dim and negatives.
       optimizer: any of optax's, with its own schedule; by default `bounded_sgd`, whose rate falls linearly
-        from `config.lr` to a ten-thousandth of it. None with local steps.
+        from `config.lr` to a ten-thousandth of it. With local steps, leave it out.
       callbacks: each is called about twice a second, and at the end of each epoch; one that returns True ends
         the training. With local steps they wait for the next merge of the replicas, as checkpoints do.
       checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed

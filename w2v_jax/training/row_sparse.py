@@ -77,12 +77,12 @@ def row_sparse(optimizer: optax.GradientTransformation | RowSparse, *, merge_dup
         updates: Any, state: optax.OptState, tables: Tables, *, step: Int[Array, ""]
     ) -> tuple[Any, optax.OptState]:
         if merge_duplicates:
-            updates = _map_updates(sum_duplicates, updates)
+            updates = map_updates(sum_duplicates, updates)
         is_bounded = all(rows.curvature is not None for rows in jax.tree.leaves(updates, is_leaf=is_row_updates))
         total = (lambda rows: rows.curvature) if merge_duplicates else (lambda rows: total_curvature(rows, step))
-        curvature = _map_updates(total, updates) if is_bounded else None
-        ids = _map_updates(lambda rows: rows.ids, updates)
-        values = _map_updates(lambda rows: rows.values, updates)
+        curvature = map_updates(total, updates) if is_bounded else None
+        ids = map_updates(lambda rows: rows.ids, updates)
+        values = map_updates(lambda rows: rows.values, updates)
         take = lambda leaf, ids: leaf.at[ids].get(mode="clip")
         # For every leaf of the state, the ids of the table that it follows, or None (a step count).
         follows = map_table_leaves(dense, lambda _, ids: ids, state, ids, others=lambda _: None)
@@ -91,8 +91,8 @@ def row_sparse(optimizer: optax.GradientTransformation | RowSparse, *, merge_dup
         extra = {} if curvature is None else {"curvature": curvature}
         new_values, new_rows = dense.update(values, state_rows, jax.tree.map(take, tables, ids), **extra)
         put = lambda ids, leaf, rows: rows if ids is None else leaf.at[ids].set(rows, mode="drop")
-        replaced = jax.tree.map(lambda rows, new: rows._replace(values=new), updates, new_values, is_leaf=is_row_updates)
-        return replaced, map_leaves(put, follows, state, new_rows)
+        updates = map_updates(lambda rows, new: rows._replace(values=new), updates, new_values)
+        return updates, map_leaves(put, follows, state, new_rows)
 
     return RowSparse(init, update)
 
@@ -141,5 +141,6 @@ def sum_duplicates(rows: RowUpdates) -> RowUpdates:
     return RowUpdates(unique, add(rows.values), None if rows.curvature is None else add(rows.curvature))
 
 
-def _map_updates(function: Callable[[RowUpdates], Any], updates: Any) -> Any:
-    return jax.tree.map(function, updates, is_leaf=is_row_updates)
+def map_updates(function: Callable[..., Any], updates: Any, *rest: Any) -> Any:
+    """Map over the `RowUpdates` of each table, and the leaves of `rest` beside them."""
+    return jax.tree.map(function, updates, *rest, is_leaf=is_row_updates)
