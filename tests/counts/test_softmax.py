@@ -134,13 +134,6 @@ def test_a_rare_row_with_large_scores_keeps_its_gradient() -> None:
     chex.assert_trees_all_close(gradient, by_autodiff, rtol=1e-4, atol=1e-5)
 
 
-def test_the_sampled_loss_estimates_the_loss(corpus: Corpus) -> None:
-    counts = Cooccurrence.from_corpus(corpus, CountsConfig(window=3, sample=0.0))
-    problem, params = make_problem(counts), init_from_ppmi(counts, 8, seed=0)
-    (_, regularized), _ = loss_and_gradient(params, problem)
-    assert abs(float(softmax.sampled_loss(params, problem)) - float(regularized)) < 0.3
-
-
 def test_shares_and_ridge_equal_their_formulas() -> None:
     losses = []
     for ridge in (0.0, 0.5):
