@@ -492,6 +492,7 @@ def refused(run: Run, command: str) -> str:
         ("one_word.txt", "training needs two words or more"),
         ("lonely.txt", "no word has another word beside it on its line"),
         ("cut.gz", "cut.gz: cannot be read"),
+        ("'no\nsuch.txt'", "no such file"),
         ("empty.zip", "empty.zip: cannot be read"),
         ("locked.zip", "locked.zip: cannot be read: .* encrypted"),
         ("strange.zip", "strange.zip: cannot be read: .* compression method"),
