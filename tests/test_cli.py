@@ -1,6 +1,5 @@
 """The command line: its output, its files, and one line on standard error for each invalid input."""
 
-import bz2
 import contextlib
 import functools
 import gc
@@ -9,7 +8,6 @@ import http.server
 import importlib
 import io
 import json
-import lzma
 import os
 import random
 import re
@@ -28,7 +26,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 import pytest
-from fsspec.compression import zstd
 
 from w2v_jax.cli import main
 from w2v_jax.training import loop
@@ -60,7 +57,6 @@ def zipped(*names: str, tamper: tuple[int, int] = (0, 0)) -> bytes:
 TEXT = make_text()
 WORDS = {"man": (1, 0, 0), "woman": (1, 1, 0), "king": (1, 0, 1), "queen": (1, 1, 1), "apple": (0, 0, -1)}
 BINARY = b"5 3\n" + b"".join(word.encode() + b" " + struct.pack("<3f", *row) for word, row in WORDS.items())
-LONG = f"{'long' * 70}.bin"
 
 FILES: dict[str, bytes | None] = {
     "text.txt": TEXT,
@@ -68,17 +64,11 @@ FILES: dict[str, bytes | None] = {
     "folder": None,
     "folder.bin": None,
     "empty.txt": b"",
-    "blank.txt": b" \t\r\n\n\xe3\x80\x80" * 50,
     "binary.txt": TEXT + b"\0" + TEXT,
-    "latin1.txt": "un café au lait ".encode("latin-1") * 50,
-    "rare.txt": " ".join(f"word{i}" for i in range(500)).encode(),
     "one_word.txt": b"only only only only\n" * 50,
-    "one_token.txt": b"x" * 10_000_000,
     "lonely.txt": TEXT.replace(b" ", b"\n"),
     "short.txt": b"to be or not to be\n",
-    **{f"cut{end}": pack(TEXT)[:5_000] for end, pack in
-       {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd.compress}.items()},
-    "fake.bz2": TEXT,
+    "cut.gz": gzip.compress(TEXT)[:5_000],
     "empty.zip": zipped(),
     "locked.zip": zipped("text.txt", tamper=(2, 1)),
     "strange.zip": zipped("text.txt", tamper=(4, 99)),
@@ -86,18 +76,11 @@ FILES: dict[str, bytes | None] = {
     "v.bin": BINARY,
     "v.txt": "\n".join(["5 3", *(f"{word} {a} {b} {c}" for word, (a, b, c) in WORDS.items()), ""]).encode(),
     "cut.bin": BINARY[:-1],
-    "cut.vec": b"5 3\nman 1 0 0\nwoman 1 1",
-    "many.bin": b"1000000000000 3\n" + BINARY[4:],
-    "many.vec": b"1000000000000 3\nman 1 0 0\n",
-    "wide.bin": b"2 1000000000000\n" + BINARY[4:],
-    "wide.vec": b"2 99999999999999999999\nman 1 0 0\n",
     "junk.bin": bytes(random.Random(0).randbytes(5_000)),
-    "junk.txt": bytes(random.Random(0).randbytes(5_000)),
     "pairs.txt": b"# people said\nman\twoman\t7\nKing\tQueen\t9\nking\tapple\t1\nking\tdragon\t2\n",
     "questions.txt": b": royalty\nman woman king queen\nman woman king dragon\n: fruit\nman king woman apple\n",
     "ok.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2, "loss": 1.0}\n',
     "bad.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2}\n',
-    "constant.txt": b"man\twoman\t7\nking\tqueen\t7\nking\tapple\t7\n",
 }  # fmt: skip
 TINY = "--min-count 1 --dim 8 --epochs 1"
 SMALL_STEPS = "--batch-tokens 64 --shared-negatives 16"  # which learning from counts does not have
@@ -190,7 +173,7 @@ def strict_json(text: str) -> Any:
         ("text.txt.gz", "out.txt", "--cache encoded"),
         ("text.txt", "out.vec", "--objective naive-softmax"),
         ("folder.zip", "out.bin", ""),
-        ("text.txt", "out.bin", "--held-out 0.2 --metrics out.jsonl"),
+        ("text.txt", "out.bin", "--lr 1e30"),
     ],
 )
 def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> None:
@@ -202,10 +185,9 @@ def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> N
     cache = folder / "encoded" if "--cache" in options else Path(os.environ["XDG_CACHE_HOME"]) / "w2v_jax"
     assert (folder / match[1]).parent == cache
     assert list(cache.iterdir()) == [folder / match[1]]
-    held_out = r", held out \d\.\d{4}" if "--held-out" in options else ""
     assert re.fullmatch(
         r"20,000 words in [\d.]+ s \([\d,]+ words/s\) after [\d.]+ s of compilation; "
-        rf"loss \d\.\d{{4}} nats a target{held_out}",
+        r"loss \d+\.\d{4} nats a target",
         middle,
     )
     assert last == f"60 vectors in {out}"
@@ -224,24 +206,34 @@ def signal_after_a_save(monkeypatch: pytest.MonkeyPatch, number: signal.Signals)
     monkeypatch.setattr(Checkpoints, "save", save_and_signal)
 
 
-def test_interrupted_training_resumes_to_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def frequent_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
-    assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
-    signal_after_a_save(monkeypatch, signal.SIGINT)
-    training = "train text.txt --out out.bin --checkpoint-dir saved --checkpoint-every 4 --metrics out.jsonl"
-    stopped = run(f"{training} --resume")
-    assert stopped.status == 130
+
+
+@pytest.mark.usefixtures("frequent_reports")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_training_resumes_to_the_same_bytes(
+    number: signal.Signals, status: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = "train text.txt"
+    if number == signal.SIGTERM:
+        assert run("train text.txt --out start.bin").status == 0
+        Path("more.txt").write_bytes(TEXT.replace(b"animal1 ", b"yak "))
+        training = "train more.txt --init start.bin"
+    assert run(f"{training} --out whole.bin").status == 0
+    signal_after_a_save(monkeypatch, number)
+    training += " --out out.bin --checkpoint-dir saved --checkpoint-every 4 --metrics out.jsonl --resume"
+    stopped = run(training)
+    assert stopped.status == status
     assert re.fullmatch(
         r"saved: holds no checkpoint yet, starting from scratch\n"
         r"w2v_jax: stopped at step \d+, saved in saved; continue with --resume\n",
         stopped.err,
     )
     assert not Path("out.bin").exists()
-    refused = run(training)
-    assert (refused.status, refused.err.count("\n")) == (1, 1)
-    assert "saved: holds a checkpoint of step" in refused.err
-    resumed = run(f"{training} --resume")
+    resumed = run(training)
     assert resumed.status == 0
     assert re.fullmatch(r"saved: resumed from step \d+\n", resumed.err)
     assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
@@ -251,7 +243,9 @@ def test_interrupted_training_resumes_to_the_same_bytes(run: Run, monkeypatch: p
 
 
 def test_metrics_are_json_lines_that_can_be_plotted(run: Run) -> None:
-    assert run("train text.txt --out out.bin --epochs 3 --held-out 0.2 --metrics out.jsonl").status == 0
+    status, printed, _ = run("train text.txt --out out.bin --epochs 3 --held-out 0.2 --metrics out.jsonl")
+    assert status == 0
+    assert re.search(r"; loss \d\.\d{4} nats a target, held out \d\.\d{4}\n", printed)
     reports = [strict_json(line) for line in Path("out.jsonl").read_text().splitlines()]
     keys = {"step", "words", "epoch", "loss", "targets", "held_out_loss", "seconds", "compile_seconds",
             "words_per_second", "resumed"}  # fmt: skip
@@ -261,23 +255,16 @@ def test_metrics_are_json_lines_that_can_be_plotted(run: Run) -> None:
     assert run("plot out.jsonl --out loss.png") == (0, "drawn in loss.png\n", "")
 
 
-def test_the_same_seed_writes_the_same_bytes(run: Run) -> None:
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        assert run(f"train text.txt --out {name}.bin --seed {seed}").status == 0
-    same, again, other = (Path(f"{name}.bin").read_bytes() for name in "abc")
-    assert same == again
-    assert same != other
-
-
-def test_vectors_file_or_link_target_is_replaced(run: Run) -> None:
+def test_vectors_file_or_link_target_is_replaced_by_the_bytes_of_the_seed(run: Run) -> None:
     Path("out.bin").write_bytes(b"old")
     assert run("train text.txt --out out.bin").status == 0
     assert len(KeyedVectors.load("out.bin")) == 60
     assert {path.name for path in Path().iterdir()} == {"text.txt", "out.bin"}
     Path("link.bin").symlink_to("target.bin")
-    assert run("train text.txt --out link.bin").status == 0
-    assert Path("link.bin").is_symlink()
-    assert Path("target.bin").read_bytes() == Path("out.bin").read_bytes()
+    for seed, same in ((0, True), (1, False)):
+        assert run(f"train text.txt --out link.bin --seed {seed}").status == 0
+        assert Path("link.bin").is_symlink()
+        assert (Path("target.bin").read_bytes() == Path("out.bin").read_bytes()) == same
 
 
 @pytest.fixture
@@ -350,9 +337,7 @@ def test_info(run: Run) -> None:
         "counts: no; outside vectors: no\n",
         "",
     )
-    found = strict_json(run("info v.bin --json").out)
-    assert (found["words"], found["dim"], found["first"][0]) == (5, 3, "man")
-    assert found["lengths"] == pytest.approx([1, 1, 2**0.5, 2**0.5, 3**0.5])
+    assert strict_json(run("info v.bin --json").out) == KeyedVectors.load("v.bin").summary()
 
 
 def test_evaluate(run: Run) -> None:
@@ -367,19 +352,6 @@ def test_evaluate(run: Run) -> None:
     ]
 
 
-def test_evaluate_as_json(run: Run) -> None:
-    status, printed, err = run("evaluate v.txt --similarity pairs.txt --analogies questions.txt --top 4 --json")
-    assert (status, err) == (0, "")
-    got = strict_json(printed)
-    assert got["similarity"]["pairs.txt"]["spearman"] == pytest.approx(1)
-    assert got["similarity"]["pairs.txt"]["coverage"] == 0.75
-    assert (got["similarity"]["pairs.txt"]["low"], got["similarity"]["pairs.txt"]["high"]) == pytest.approx((1, 1))
-    royalty, fruit, total = got["analogies"]["questions.txt"]
-    assert royalty == {"name": "royalty", "correct": 1, "asked": 1, "skipped": 1, "accuracy": 1.0}
-    assert fruit["asked"] == 0  # the apple is the fifth word
-    assert total["asked"] == 1
-
-
 @pytest.fixture
 def hard(folder: Path) -> KeyedVectors:
     """Vectors, pairs and questions for which the evaluation options give different results."""
@@ -390,7 +362,7 @@ def hard(folder: Path) -> KeyedVectors:
     known = np.array([*words, "dragon"])
     pairs = [f"{a}\t{b}\t{score}" for score, (a, b) in enumerate(draw.choice(known, (60, 2)))]
     Path("hard_pairs.txt").write_text("\n".join(pairs))
-    Path("hard_questions.txt").write_text("\n".join([": a", *map(" ".join, draw.choice(known, (3_000, 4)))]))
+    Path("hard_questions.txt").write_text("\n".join([": a", *map(" ".join, draw.choice(known, (1_000, 4)))]))
     return vectors
 
 
@@ -402,6 +374,7 @@ def hard(folder: Path) -> KeyedVectors:
         ("--unknown mean", {"unknown": "mean"}, {"unknown": "mean"}),
         ("--method 3cosmul", {}, {"method": "3cosmul"}),
         ("--protocol word2vec", {}, {"candidates": 1, "case": "ascii"}),
+        ("--top 20", {}, {"top": 20}),
     ],
 )
 def test_evaluation_options_equal_those_of_the_functions(
@@ -413,7 +386,7 @@ def test_evaluation_options_equal_those_of_the_functions(
     expected = evaluate_similarity(hard, "hard_pairs.txt", **similarity)
     assert people == {**expected._asdict(), "coverage": expected.coverage}
     answers = got["analogies"]["hard_questions.txt"]
-    sections = evaluate_analogies(hard, "hard_questions.txt", top=30_000, **analogies)
+    sections = evaluate_analogies(hard, "hard_questions.txt", **{"top": 30_000, **analogies})
     assert answers == [{**section._asdict(), "accuracy": section.accuracy} for section in sections]
     if similarity:
         assert expected != evaluate_similarity(hard, "hard_pairs.txt")
@@ -427,7 +400,10 @@ def test_evaluation_options_equal_those_of_the_functions(
 @pytest.mark.parametrize(
     ("command", "status"),
     [*((command, 0) for command in ("", "train", "neighbors", "analogy", "evaluate", "info", "plot", "convert")),
-     ("fly", 2), ("train text.txt", 2), ("analogy v.bin a b", 2), ("train text.txt --out out.bin --dim many", 2),
+     *((command, 2) for command in (
+         "", "fly", "train", "train text.txt", "neighbors", "neighbors v.bin king --top", "analogy v.bin a b", "info",
+         "evaluate --json", "train text.txt --out out.bin --nosuch 1", "train text.txt --out out.bin --dim many",
+         "train text.txt --out out.bin --objective magic")),
      ("neighbors v.bin king --top 0", 1), ("evaluate v.bin", 1), ("convert v.bin out.pkl", 1),
      ("train text.txt --out out", 1), ("train text.txt --out out.bin --dim 0", 1), ("neighbors no.bin king", 1),
      ("analogy no.txt a b c", 1), ("evaluate no.pkl --similarity no", 1), ("info no.tsv", 1),
@@ -443,26 +419,12 @@ def test_help_and_argument_errors_import_nothing_slow(command: str, status: int)
     done = subprocess.run(args, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == status
     assert "set()" in done.stderr.splitlines()
+    assert status != 2 or (done.stdout == "" and "--help" in done.stderr and "Traceback" not in done.stderr)
     assert status != 1 or re.fullmatch("w2v_jax: [^\n]+\nset\\(\\)\n", done.stderr)
     if not status:
         assert done.stderr == "set()\n"
         assert f"usage: python -m w2v_jax {command}".rstrip() in done.stdout
         assert "Example: python -m w2v_jax" in done.stdout
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["", "fly", "train", "train text.txt", "neighbors", "neighbors v.bin king --top",
-     "analogy v.bin a b", "info", "evaluate --json",
-     "train text.txt --out out.bin --nosuch 1", "train text.txt --out out.bin --dim many",
-     "train text.txt --out out.bin --objective magic"],
-)  # fmt: skip
-def test_usage_errors_name_the_help(command: str, run: Run) -> None:
-    status, out, err = run(command)
-    assert (status, out) == (2, "")
-    assert "--help" in err
-    assert "Traceback" not in err
-    assert not Path("out.bin").exists()
 
 
 @pytest.mark.parametrize(
@@ -509,23 +471,6 @@ def test_init_adds_new_words(init: str, freeze: str, run: Run) -> None:
     assert grown.outside["yak"].any()  # it learns
 
 
-def test_training_from_init_resumes_to_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
-    assert run("train text.txt --out start.bin").status == 0
-    Path("more.txt").write_bytes(TEXT.replace(b"animal1 ", b"yak "))
-    going_on = "train more.txt --init start.bin"
-    assert run(f"{going_on} --out whole.bin").status == 0
-    signal_after_a_save(monkeypatch, signal.SIGTERM)
-    resumable = f"{going_on} --out out.bin --checkpoint-dir saved --checkpoint-every 4 --resume"
-    assert run(resumable).status == 143
-    other = run(f"{resumable} --freeze")
-    assert (other.status, other.err.count("\n")) == (1, 1)
-    assert "is of another training: the frozen mask differs" in other.err
-    assert run(resumable).status == 0
-    assert Path("out.bin").read_bytes() == Path("whole.bin").read_bytes()
-
-
 def refused(run: Run, command: str) -> str:
     """Return the error line of a command that fails and changes no file."""
     write_files(command)
@@ -542,44 +487,28 @@ def refused(run: Run, command: str) -> str:
     [
         ("missing.txt", "missing.txt: no such file"),
         ("empty.txt", "empty.txt: holds no words"),
-        ("blank.txt", "blank.txt: holds no words"),
         ("folder", "folder: is a directory"),
         ("binary.txt", "binary.txt: holds a NUL byte"),
-        ("latin1.txt", "latin1.txt: byte 6 is not UTF-8"),
-        ("rare.txt --min-count 5", "none of its 500 words occurs 5 times"),
         ("one_word.txt", "training needs two words or more"),
-        ("one_token.txt", "has a word of over 1,048,576 characters"),
         ("lonely.txt", "no word has another word beside it on its line"),
         ("cut.gz", "cut.gz: cannot be read"),
-        ("cut.bz2", "cut.bz2: cannot be read"),
-        ("cut.xz", "cut.xz: cannot be read"),
-        ("cut.zst", "cut.zst: cannot be read"),
-        ("fake.bz2", "fake.bz2: cannot be read"),
+        ("'no\nsuch.txt'", "no such file"),
         ("empty.zip", "empty.zip: cannot be read"),
         ("locked.zip", "locked.zip: cannot be read: .* encrypted"),
         ("strange.zip", "strange.zip: cannot be read: .* compression method"),
-        ("'no\nsuch.txt'", "no such file"),
-        ("nosuch://host/text.txt", "Protocol not known: nosuch"),
         ("http://127.0.0.1:1/text.txt", "http://127.0.0.1:1/text.txt: cannot be read: .*[Cc]onnect"),
-        ("text.txt --out nowhere/out.bin", "nowhere/out.bin: cannot be written: No such file or directory"),
-        ("text.txt --out text.txt/out.bin", "cannot be written: Not a directory"),
         ("text.txt --out folder.bin", "folder.bin: is a directory"),
         ("text.txt --out out.pkl", "the ending must be .bin"),
-        ("text.txt --out out", "the ending must be .bin"),
         ("text.txt --out out.bin.gz", "the ending must be .bin"),
-        (f"text.txt --out {LONG}", "cannot be written: File name too long"),
         ("text.txt --cache text.txt/cache", "text.txt/cache/text-.*: cannot be written: Not a directory"),
-        ("text.txt --metrics nowhere/out.jsonl", "nowhere/out.jsonl: cannot be written"),
         ("text.txt --metrics folder", "folder: is a directory"),
         ("text.txt --dim 0", "dim is 0; it must be"),
-        ("text.txt --lr 1e39", "lr is 1e[+]39; it must be"),
         ("text.txt --window 1000000000000", "window is 1000000000000; it must be"),
         ("text.txt --negative 10000000000000000000000000000000000000", "the loss is (nan|inf)|negative is"),
         ("text.txt --dim 10000000000000", "(?i)memory|dim is"),
         ("text.txt --held-out 0.999", "held.out"),
         ("short.txt", "sample"),
         ("text.txt --subsample-rounds -1", "subsample_rounds is -1; it must be"),
-        ("text.txt --count-power 0", "count_power is 0.0; it must be"),
         ("text.txt --objective softmax-counts --held-out 0.1", "softmax-counts does not use --held-out; leave it out"),
         (
             "text.txt --objective softmax-counts --checkpoint-dir saved",
@@ -589,17 +518,13 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --objective softmax --subsample-rounds 3", "softmax does not use --subsample-rounds; leave it out"),
         ("text.txt --objective softmax-counts --counts-dir text.txt", "text.txt: would overwrite another file"),
         ("text.txt --objective softmax-counts --counts-dir folder", "folder: not a complete folder of counts"),
-        ("text.txt --objective ppmi-svd --counts-dir text.txt/x", "text.txt/x: cannot be written: Not a directory"),
         ("text.txt --objective ppmi-svd --sample 1e-60", "a larger --sample"),
-        ("text.txt --init missing.bin", "missing.bin: no such file"),
         ("text.txt --init missing", "missing: no such folder, nor file"),
-        ("text.txt --init junk.bin", "junk.bin: "),
         ("text.txt --init cut.bin --dim 3", "cut.bin: promises 5 words"),
         ("text.txt --init v.bin", "v.bin: has vectors of 3 numbers, and dim is 8; give --dim 3"),
         ("text.txt --init folder", "folder: holds no checkpoint; name the folder that training was given for them"),
         ("text.txt --init text.txt", "text.txt: would overwrite another file|text.txt: "),
         ("text.txt --init v.bin --dim 3 --out ./v.bin", "v.bin: would overwrite another file"),
-        ("text.txt --init folder --checkpoint-dir folder", "folder: would overwrite another file"),
         ("text.txt --init v.bin --dim 3 --max-vocab 4", "max_vocab is 4, but 5 words are known; raise it"),
         (
             "text.txt --init v.bin --dim 3 --objective ppmi-svd",
@@ -623,25 +548,13 @@ def test_train_refuses_invalid_input_in_a_line(options: str, message: str, run: 
     ("command", "message"),
     [
         ("neighbors missing.bin king", "missing.bin: no such file"),
-        ("neighbors folder.bin king", "folder.bin: is a directory"),
         ("neighbors text.txt.gz king", "text.txt.gz: the first line must be two numbers"),
-        ("neighbors v.pkl king", "the ending must be .bin"),
         ("neighbors cut.bin king", "cut.bin: promises 5 words of 3 numbers but ends after 4"),
-        ("neighbors cut.vec king", "cut.vec: line 3: expected a word and 3 numbers"),
-        ("neighbors many.bin king", "many.bin: promises 1,000,000,000,000 words of 3 numbers but ends after 5"),
-        ("neighbors many.vec king", "many.vec: promises 1,000,000,000,000 words of 3 numbers but ends after 1"),
-        ("neighbors wide.bin king", "wide.bin: "),
-        ("neighbors wide.vec king", "wide.vec: "),
-        ("neighbors junk.bin king", "junk.bin: "),
-        ("neighbors junk.txt king", "junk.txt: "),
         ("neighbors v.bin quen", "'quen' is not in the vocabulary; did you mean queen?"),
         ("neighbors v.bin king King", "'King' is not in the vocabulary; did you mean king"),
         ("neighbors v.bin 'ki\nng'", "is not in the vocabulary"),
         ("neighbors v.bin", "name at least one word"),
-        ("neighbors v.bin king --top 0", "top is 0; it must be at least 1"),
         ("analogy v.bin man kign woman", "'kign' is not in the vocabulary; did you mean king?"),
-        ("analogy v.bin man king woman --top 0", "top is 0; it must be at least 1"),
-        ("info missing.bin", "missing.bin: no such file"),
         ("info junk.bin", "junk.bin: "),
         ("evaluate v.bin", "no evaluation set"),
         ("evaluate v.bin --similarity", "no evaluation set"),
@@ -649,43 +562,26 @@ def test_train_refuses_invalid_input_in_a_line(options: str, message: str, run: 
         ("evaluate v.bin --analogies missing.txt", "missing.txt: no such file"),
         ("evaluate v.bin --similarity empty.txt", "empty.txt: under two of its pairs have vectors"),
         ("evaluate v.bin --analogies empty.txt", "empty.txt: holds no questions"),
-        ("evaluate v.bin --similarity latin1.txt", "latin1.txt: line 1 is not UTF-8"),
         ("evaluate v.bin --analogies questions.txt --top 0", "top is 0; it must be at least 1"),
-        ("evaluate v.bin --similarity constant.txt", "constant.txt: "),
-        ("evaluate missing.bin --similarity pairs.txt", "missing.bin: no such file"),
-        ("evaluate junk.bin --similarity pairs.txt", "junk.bin: "),
         ("plot v.bin --out picture.jpg", "picture.jpg: the ending must be .png or .svg or .html"),
-        ("plot v.bin --out nowhere/picture.png", "nowhere/picture.png: cannot be written"),
-        ("plot missing.bin --out picture.png", "missing.bin: no such file"),
         ("plot missing.jsonl --out picture.png", "missing.jsonl: no such file"),
-        ("plot junk.bin --out picture.png", "junk.bin: "),
         ("plot bad.jsonl --out picture.png", "bad.jsonl: line 2 is not a report"),
         ("plot v.bin --out picture.png --words king quen", "'quen' is not in the vocabulary; did you mean queen"),
-        ("plot v.bin --out picture.png --words king", "a map needs two words"),
         ("plot v.bin --out picture.png --top 1", "a map needs two words"),
-        ("plot v.bin --out picture.png --top 0", "top is 0; it must be at least 1"),
-        ("plot v.bin --out map.html --words king", "a map needs two words"),
         ("plot v.bin --out map.html --words king queen --top 2", "map.html: HTML is for maps"),
         ("plot v.bin --out map.html --neighbors-of king", "map.html: HTML is for maps"),
-        ("plot v.bin --out picture.png --neighbors-of quen", "'quen' is not in the vocabulary"),
         ("plot v.bin --out picture.png --neighbors-of king --method tsne", "method is tsne, which is for maps"),
         ("plot v.bin --out picture.png --analogies man:woman", "two pairs or more"),
         ("plot v.bin --out picture.png --analogies man:woman king", "'king' is not a pair; write two words"),
-        ("plot v.bin --out picture.png --analogies man:woman king:", "'king:' is not a pair"),
         ("plot v.bin --out picture.png --analogies man:woman king:queen --top 3", "top is 3; .* analogies have none"),
         ("plot v.bin --out picture.png --words man king --neighbors-of king", "--words and --neighbors-of give"),
         ("plot bad.jsonl --out picture.png --words king", "reports in bad.jsonl and --words give"),
         ("plot bad.jsonl --out map.html", "map.html: HTML is for maps"),
         ("plot bad.jsonl --out picture.png --top 3", "top is 3; .* curves"),
-        ("convert missing.bin out.txt", "missing.bin: no such file"),
         ("convert v.bin ./v.bin", "v.bin: would overwrite"),
         ("convert v.bin out.pkl", "out.pkl: the ending must be"),
-        ("convert v.bin out.bin.gz", "out.bin.gz: the ending must be"),
-        ("convert v.bin nowhere/out.txt", "nowhere/out.txt: cannot be written"),
         ("convert v.bin out.txt --limit 0", "limit is 0; it must be at least 1"),
         ("convert v.tsv out.txt", "v.tsv: is written for TensorBoard"),
-        ("convert cut.vec out.txt", "cut.vec: line 3: expected"),
-        ("convert junk.bin out.txt", "junk.bin: "),
     ],
 )
 def test_invalid_input_is_refused_in_a_line(command: str, message: str, run: Run) -> None:
@@ -699,12 +595,6 @@ def test_nan_loss_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert re.search(
         r"the loss is (nan|inf) by step [\d,]+; lower the learning rate", refused(run, "train text.txt --out out.bin")
     )
-
-
-def test_high_learning_rates_stay_finite(run: Run) -> None:
-    status, printed, err = run("train text.txt --out out.bin --lr 1e30")
-    assert (status, err) == (0, "")
-    assert re.search(r"loss \d+\.\d{4} nats", printed)
 
 
 def test_refused_training_leaves_the_cache_and_the_metrics_alone(run: Run) -> None:
@@ -723,17 +613,6 @@ def test_a_small_held_out_share_is_refused_or_has_a_loss(run: Run) -> None:
     else:
         assert "nan" not in printed
         assert all(map(strict_json, Path("out.jsonl").read_text().splitlines()))
-
-
-def test_keyboard_interrupt_writes_no_vectors(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*args: object, **options: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("w2v_jax.training.loop.train", stop)
-    status, _, err = run("train text.txt --out out.bin")
-    assert status == 130
-    assert re.fullmatch("w2v_jax: stopped[^\n]*\n", err)
-    assert list(tree()) == ["text.txt"]
 
 
 def test_sigterm_while_counting_leaves_no_files(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -800,12 +679,11 @@ def test_signals_in_an_import_are_delivered_once_after_it(
 
 
 @every_signal
-@pytest.mark.parametrize("imported", [False, True])
-def test_training_ends_on_signals_to_its_process(imported: bool, number: int, status: int, line: str) -> None:
+def test_training_ends_on_signals_to_its_process(number: int, status: int, line: str) -> None:
     """The import of a program that calls `main` does not count as an import of the command."""
     options = ["--metrics", str(Path("out.jsonl").absolute()), "--epochs", "100000"]
     command = ["train", "text.txt", "--out", "out.bin", *options]
-    if imported:
+    if number == signal.SIGINT:
         write_files("text.txt")
         code = f"signal.signal(signal.SIGINT, signal.default_int_handler)\nmain({command})"
         Path("calls_main.py").write_text(f"import signal\nfrom w2v_jax.cli import main\n{code}\n")
@@ -820,7 +698,7 @@ def test_training_ends_on_signals_to_its_process(imported: bool, number: int, st
     assert {name for name in tree() if "__pycache__" not in name} <= {"text.txt", "out.jsonl", "calls_main.py"}
 
 
-@pytest.mark.parametrize("command", ["neighbors v.txt man woman king queen apple", "--help"])
+@pytest.mark.parametrize("command", ["info v.txt", "--help"])
 def test_closed_pipes_are_not_errors(command: str) -> None:
     running = program(command)
     assert running.stdout
@@ -831,12 +709,14 @@ def test_closed_pipes_are_not_errors(command: str) -> None:
     running.wait()
 
 
-def test_full_disk_is_reported() -> None:
-    with open("/dev/full", "w") as full:
-        running = program("neighbors v.txt king", stdout=full)
-    _, err = running.communicate()
-    assert running.returncode != 0
-    assert re.fullmatch("w2v_jax: [^\n]*No space left on device[^\n]*\n", err)
+@pytest.mark.parametrize(
+    ("redirection", "status", "line"), [(">&-", 0, ""), (">/dev/full", 1, "w2v_jax: .*No space left on device.*\n")]
+)
+def test_full_disk_is_reported_and_closed_output_is_no_error(redirection: str, status: int, line: str) -> None:
+    write_files("v.txt")
+    command = ["sh", "-c", f'"$0" -m w2v_jax info "$1" {redirection}', sys.executable, str(Path("v.txt").absolute())]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, bool(re.fullmatch(line, done.stderr))) == (status, True)
 
 
 WRITERS = [
@@ -891,9 +771,8 @@ def test_projector_files_are_replaced_together(run: Run) -> None:
     assert tree() == before
 
 
-def test_full_disk_for_metrics_does_not_end_training(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+@pytest.mark.usefixtures("frequent_reports")
+def test_full_disk_for_metrics_does_not_end_training(run: Run) -> None:
     assert run("train text.txt --out whole.bin --metrics whole.jsonl").status == 0
     assert len(Path("whole.jsonl").read_bytes()) > 4_000 > len(Path("whole.bin").read_bytes())
     status, printed, err = run("train text.txt --out out.bin --metrics out.jsonl", room=4_000)
@@ -908,10 +787,8 @@ def test_full_disk_for_metrics_does_not_end_training(run: Run, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     "command",
-    [*(f"convert v.txt place/out{end}" for end in (".bin", ".txt", ".vec", ".safetensors", ".tsv")),
-     *(f"plot v.bin --out place/out{end}" for end in (".png", ".svg", ".html")),
-     "train text.txt --out place/out.bin", "train text.txt --out out.bin --metrics place/out.jsonl",
-     "train text.txt --out out.bin --cache place",
+    [*(re.sub(r"\bout\.", "place/out.", command) for command in WRITERS),
+     "train text.txt --out out.bin --metrics place/out.jsonl", "train text.txt --out out.bin --cache place",
      "train text.txt --out out.bin --objective ppmi-svd --counts-dir place/counts"],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", ["a file", "a read-only folder"])
@@ -924,13 +801,6 @@ def test_unwritable_folders_are_reported(command: str, kind: str, run: Run) -> N
         if os.access(place, os.W_OK):
             pytest.skip("root writes everywhere")
     assert ": cannot be written: " in refused(run, command)
-
-
-def test_closed_standard_output_is_no_error() -> None:
-    write_files("v.txt")
-    command = ["sh", "-c", '"$0" -m w2v_jax neighbors "$1" king >&-', sys.executable, str(Path("v.txt").absolute())]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -960,28 +830,21 @@ def test_memory_error_is_reported_in_a_line(run: Run, monkeypatch: pytest.Monkey
     assert "does not fit into memory" in refused(run, "info v.bin")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8:strict"])
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [("neighbors odd.txt été --top 1", "{}: {} 1.000"), ("neighbors odd.txt été --top 1 --json", ""),
-     ("info odd.txt", "")],
-)  # fmt: skip
-def test_letters_outside_the_output_encoding_are_escaped(
-    command: str, expected: str, encoding: str, folder: Path
-) -> None:
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_letters_outside_the_output_encoding_are_escaped(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("odd.txt").write_text("2 2\nété 1 2\n水 2 4\n", encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "w2v_jax", *command.split()], capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, b"")
-    known = encoding.partition(":")[0]
-    said = done.stdout.decode(known)
-    if command.endswith("--json"):
-        assert strict_json(said) == {"été": [["水", pytest.approx(1)]]}
-    elif expected:
-        spelled = (word.encode(known, "backslashreplace").decode(known) for word in ("été", "水"))
-        assert said == expected.format(*spelled) + "\n"
+
+    def said(command: str) -> str:
+        raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding))
+        main(command.split())
+        sys.stdout.flush()
+        return raw.getvalue().decode(encoding)
+
+    first, second = (word.encode(encoding, "backslashreplace").decode(encoding) for word in ("été", "水"))
+    assert said("neighbors odd.txt été --top 1") == f"{first}: {second} 1.000\n"
+    assert f"first words: {first}, {second}\n" in said("info odd.txt")
+    assert strict_json(said("neighbors odd.txt été --top 1 --json")) == {"été": [["水", pytest.approx(1)]]}
 
 
 @pytest.mark.parametrize("out", ["out.bin", "out.txt", "out.vec", "out.safetensors"])
@@ -1000,8 +863,6 @@ def test_convert_for_the_projector(run: Run) -> None:
 
 def test_convert_words_that_are_not_utf_8(run: Run) -> None:
     Path("bad.txt").write_bytes(b"a\xff 1 2\nb 3 4\n")
-    assert run("convert bad.txt out.txt --errors ignore").status == 0
-    assert Path("out.txt").read_text() == "2 2\na 1.0 2.0\nb 3.0 4.0\n"
     assert run("convert bad.txt out.txt --errors replace").status == 0
     assert Path("out.txt").read_text().startswith("2 2\na\ufffd 1.0 2.0\n")
     assert "errors 'replace' or 'ignore' would read it" in refused(run, "convert bad.txt out.txt")

@@ -52,10 +52,6 @@ def count(corpus: Corpus, config: CountsConfig | None = None) -> Any:
     return Cooccurrence.from_corpus(corpus, config).matrix
 
 
-def count_dense(corpus: Corpus, config: CountsConfig) -> np.ndarray:
-    return count(corpus, config).toarray()
-
-
 @pytest.mark.parametrize("distance", list(WEIGHTS))
 @pytest.mark.parametrize(("tokens", "merge_size"), [(1 << 20, 1 << 24), (64, 100), (7, 1)])
 def test_counts_equal_a_loop(distance: str, tokens: int, merge_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,26 +67,20 @@ def test_counts_equal_a_loop(distance: str, tokens: int, merge_size: int, monkey
         np.testing.assert_allclose(matrix.toarray(), narrower, rtol=1e-6)
 
 
-def test_one_long_line_is_counted_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cooccurrence, "CHUNK_SIZE", 48)
-    corpus = Corpus.from_sentences([[str(i) for i in corpus_of(10).ids]], TextConfig(min_count=1))
-    config = CountsConfig(window=3, sample=0.0)
-    counts = count_dense(corpus, config)
+@pytest.mark.parametrize("words", [[str(i) for i in corpus_of(10).ids], ["to", "be", "or", "not"] * 6])
+@pytest.mark.parametrize("size", [36, 48])  # with the second text, a chunk ends with it
+def test_one_long_line_is_counted_across_chunks(words: list[str], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cooccurrence, "CHUNK_SIZE", size)
+    corpus, config = Corpus.from_sentences([words], TextConfig(min_count=1)), CountsConfig(window=3, sample=0.0)
+    counts = count(corpus, config).toarray()
     np.testing.assert_allclose(counts, count_in_loop(corpus, config), rtol=1e-6)
     np.testing.assert_array_equal(counts, counts.T)
-
-
-def test_a_chunk_may_end_with_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus, config = Corpus.from_sentences([["to", "be", "or", "not"] * 6]), CountsConfig(window=2, sample=0.0)
-    in_one_chunk = count_dense(corpus, config)
-    monkeypatch.setattr(cooccurrence, "CHUNK_SIZE", 12 * config.window)
-    np.testing.assert_allclose(count_dense(corpus, config), in_one_chunk, rtol=1e-6)
 
 
 def test_subsampling_rounds_bring_kept_words_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cooccurrence, "CHUNK_SIZE", 300)
     corpus, config = corpus_of(30), CountsConfig(window=2, sample=0.02, seed=3, subsample_rounds=200)
-    subsampled = count_dense(corpus, config)
+    subsampled = count(corpus, config).toarray()
     # The same by a loop, with other random draws.
     rng, keep = np.random.default_rng(0), keep_probabilities(corpus.vocabulary.counts, config.sample)
     mean, rounds = np.zeros_like(subsampled), 300
@@ -102,7 +92,7 @@ def test_subsampling_rounds_bring_kept_words_nearer(monkeypatch: pytest.MonkeyPa
     assert abs(subsampled.sum() / mean.sum() - 1) < 0.02
     assert count_in_loop(corpus, config).sum() < 0.95 * mean.sum()  # the expectation at original distances
     np.testing.assert_allclose(subsampled[:5, :5], mean[:5, :5], rtol=0.15)
-    np.testing.assert_array_equal(subsampled, count_dense(corpus, config))
+    np.testing.assert_array_equal(subsampled, count(corpus, config).toarray())
 
 
 def test_subsampling_draws_differ_between_seeds_rounds_and_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +110,7 @@ def test_subsampling_draws_differ_between_seeds_rounds_and_chunks(monkeypatch: p
 
 def test_words_that_co_occur_with_none_have_empty_rows() -> None:
     corpus = Corpus.from_sentences([["alone"], ["to", "be"]] * 5)
-    assert count_dense(corpus, CountsConfig(sample=0.0))[corpus.vocabulary["alone"]].tolist() == [0, 0, 0]
+    assert count(corpus, CountsConfig(sample=0.0)).toarray()[corpus.vocabulary["alone"]].tolist() == [0, 0, 0]
     empty = Cooccurrence.from_corpus(Corpus.from_sentences([["alone"]] * 5))
     assert len(empty) == 1
     assert empty.matrix.nnz == 0
@@ -129,7 +119,7 @@ def test_words_that_co_occur_with_none_have_empty_rows() -> None:
 
 
 def test_long_sums_are_exact() -> None:
-    counts = count_dense(Corpus.from_sentences([["a", "b"] * 300_000]), CountsConfig(sample=0.0))
+    counts = count(Corpus.from_sentences([["a", "b"] * 300_000]), CountsConfig(sample=0.0)).toarray()
     # The other word is at distances 1, 3 and 5: 2·(1 + .6 + .2) per token, except at the ends.
     np.testing.assert_allclose(counts[0, 1], 300_000 * 3.6, rtol=1e-5)
 
@@ -227,17 +217,6 @@ def test_damaged_counts_are_refused_in_counts_dir_and_replaced_in_the_cache(dama
     np.testing.assert_array_equal(count(corpus).data, intact)
 
 
-def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(cooccurrence, "_count_chunks", fail)
-    corpus, folder = text_at(tmp_path / "text.txt"), tmp_path / "parent" / "counts"
-    with pytest.raises(InputError, match="cannot be written: No space left on device"):
-        count(corpus, CountsConfig(counts_dir=folder))
-    assert list(folder.parent.iterdir()) == []
-
-
 def repeat_last(part: np.ndarray) -> np.ndarray:
     return np.append(part, part[-1:])
 
@@ -262,3 +241,16 @@ def test_forged_counts_are_refused(name: str, change: Callable[[np.ndarray], np.
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="name another folder, and the corpus will be counted again$"):
         count(corpus, CountsConfig(counts_dir=folder))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"dim": 0}, {"dim": True}, {"window": 2**31}, {"epochs": 1.5}, {"sample": -1}, {"sample": float("nan")},
+     {"seed": -1}, {"seed": 2**32}, {"distance": "near"}, {"count_power": 0}, {"context_smoothing": 1.1},
+     {"subsample_rounds": 1001}],
+)  # fmt: skip
+def test_fields_out_of_range_are_refused(fields: dict[str, Any]) -> None:
+    (name,) = fields
+    with pytest.raises(InputError, match=f"^{name} is {fields[name]}; it must be"):
+        CountsConfig(**fields)
+    CountsConfig(sample=0, subsample_rounds=1000, count_power=1, seed=2**32 - 1)

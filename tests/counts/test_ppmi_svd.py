@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from w2v_jax.counts.config import CountsConfig
-from w2v_jax.counts.cooccurrence import Cooccurrence
-from w2v_jax.counts.ppmi_svd import ppmi, ppmi_svd, randomized_svd
-from w2v_jax.text.corpus import Corpus
+from w2v_jax.counts.ppmi_svd import ppmi, randomized_svd
 
 
 def low_rank(rank: int, noise: float) -> np.ndarray:
@@ -46,17 +43,3 @@ def test_columns_beyond_the_matrix_rank_are_zero() -> None:
     assert (left.shape, values.shape, right.shape) == ((4, 9), (9,), (4, 9))
     np.testing.assert_array_equal(values[4:], 0)
     np.testing.assert_allclose(left * values @ right.T, low_rank(50, 0.0)[:4, :4], atol=1e-3)
-
-
-def test_words_of_one_group_are_near_and_repeat() -> None:
-    rng = np.random.default_rng(0)
-    groups = [["cat", "dog", "cow"], ["iron", "gold", "tin"]]
-    lines = [rng.choice(groups[i % 2], 12).tolist() for i in range(400)]
-    corpus = Corpus.from_sentences(lines)
-    center, outside = ppmi_svd(Cooccurrence.from_corpus(corpus, CountsConfig(sample=0.0)), 4)
-    assert center.dtype == outside.dtype == np.float32
-    unit = center / np.linalg.norm(center, axis=1, keepdims=True)
-    cosine = lambda a, b: float(unit[corpus.vocabulary[a]] @ unit[corpus.vocabulary[b]])
-    assert min(cosine("cat", "dog"), cosine("iron", "tin")) > cosine("cat", "tin") + 0.5
-    again, _ = ppmi_svd(Cooccurrence.from_corpus(corpus, CountsConfig(sample=0.0)), 4)
-    np.testing.assert_array_equal(center, again)

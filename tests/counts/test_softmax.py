@@ -93,19 +93,6 @@ def test_one_word() -> None:
     chex.assert_trees_all_close(gradient, jax.tree.map(jnp.zeros_like, gradient), atol=1e-6)
 
 
-def test_rows_are_dealt_to_blocks_in_turn() -> None:
-    matrix = np.random.default_rng(3).poisson(0.3, (11, 11)).astype(np.float32)
-    blocks = blocks_of(matrix, 4)
-    assert blocks.centers.tolist() == [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]]
-    for block in range(3):
-        tile = np.zeros(11 * 4 + 1)
-        np.add.at(tile, np.minimum(blocks.places[block], 44), blocks.counts[block])
-        for b, center in enumerate(blocks.centers[block].tolist()):
-            row = matrix[center] if center < 11 else 0 * matrix[0]
-            np.testing.assert_array_equal(tile[:-1].reshape(11, 4)[:, b], row)
-        assert (np.diff(blocks.places[block]) >= 0).all()
-
-
 def test_no_v_by_v_array_is_held() -> None:
     vocab_size, rows = 2000, 20
     matrix = sparse.random_array((vocab_size, vocab_size), density=1e-3, rng=np.random.default_rng(0), format="csr")
@@ -132,13 +119,6 @@ def test_a_rare_row_with_large_scores_keeps_its_gradient() -> None:
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     chex.assert_tree_all_finite(gradient)
     chex.assert_trees_all_close(gradient, by_autodiff, rtol=1e-4, atol=1e-5)
-
-
-def test_the_sampled_loss_estimates_the_loss(corpus: Corpus) -> None:
-    counts = Cooccurrence.from_corpus(corpus, CountsConfig(window=3, sample=0.0))
-    problem, params = make_problem(counts), init_from_ppmi(counts, 8, seed=0)
-    (_, regularized), _ = loss_and_gradient(params, problem)
-    assert abs(float(softmax.sampled_loss(params, problem)) - float(regularized)) < 0.3
 
 
 def test_shares_and_ridge_equal_their_formulas() -> None:

@@ -1,7 +1,6 @@
 """train_counts learns, reports and returns the best tables, repeats itself, and refuses what it cannot do."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -72,18 +71,6 @@ def test_any_optimizer_of_optax_trains(optimizer: Any, corpus: Corpus) -> None:
     assert reports[-1].loss < reports[0].loss
 
 
-def test_the_same_seed_gives_the_same_bits(corpus: Corpus) -> None:
-    first, second = train_counts(corpus, CONFIG), train_counts(corpus, CONFIG)
-    np.testing.assert_array_equal(first.vectors, second.vectors)
-
-
-def test_a_callback_ends_the_training(corpus: Corpus) -> None:
-    steps: list[int] = []
-    stop = lambda report, _: report.step == 2
-    train_counts(corpus, CONFIG, callbacks=[stop, lambda report, _: steps.append(report.step)])
-    assert steps == [0, 1, 2]
-
-
 def test_without_counts_or_a_second_word_training_is_refused() -> None:
     with pytest.raises(InputError, match="nothing to count"):
         train_counts(Corpus.from_sentences([["a"], ["b"]] * 20), CONFIG)
@@ -95,15 +82,6 @@ def test_several_processes_are_refused(corpus: Corpus, monkeypatch: pytest.Monke
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(InputError, match="runs in one process"):
         train_counts(corpus, CONFIG)
-
-
-def test_counts_dir_is_reused(corpus: Corpus, tmp_path: Path) -> None:
-    config = dataclasses.replace(CONFIG, counts_dir=tmp_path / "counts")
-    first = train_counts(corpus, config)
-    assert (tmp_path / "counts").is_dir()
-    np.testing.assert_array_equal(train_counts(corpus, config).vectors, first.vectors)
-    with pytest.raises(InputError, match="holds counts of window 3, not 4"):
-        train_counts(corpus, dataclasses.replace(config, window=4))
 
 
 @pytest.mark.parametrize("power", ["count_power", "context_smoothing"])

@@ -72,11 +72,6 @@ def test_byte_ranges_make_the_text_and_cut_no_word(text: str, count: int, tmp_pa
     assert [word for shard in shards for word in shard.split()] == text.encode().split()
 
 
-def test_each_process_may_have_a_file_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "text-3.txt").write_text("third")
-    assert read(tmp_path / "text-{process}.txt", 3, 8) == b"third"
-
-
 def test_compressed_text_is_not_divided(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"2 processes cannot share a compressed text; decompress it, or .*\{process\}"

@@ -179,22 +179,13 @@ def test_a_damaged_checkpoint_is_named(item: str, corpus: Corpus, finished: Save
         train(corpus, CONFIG, checkpoints=CheckpointConfig(folder, resume=True))
 
 
-def test_a_folder_or_checkpoint_that_cannot_be_written_is_named(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_written_is_named(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="resume needs the folder"):
         CheckpointConfig(resume=True)
     (tmp_path / "file").write_text("")
     for folder in ("file", "file/in"):
         with pytest.raises(InputError, match=rf"{folder}: cannot hold checkpoints: [^\[]*; name another folder"):
             train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path / folder))
-
-    def fail(*args: object, **named: object) -> None:
-        raise ValueError("no space")
-
-    monkeypatch.setattr("orbax.checkpoint.CheckpointManager.save", fail)
-    with pytest.raises(InputError, match="saved: a checkpoint cannot be written: no space"):
-        train(corpus, CONFIG, checkpoints=CheckpointConfig(tmp_path / "saved", checkpoint_every=1))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves an error unraised
@@ -278,7 +269,7 @@ def test_kills_at_any_moment_change_no_bits(tmp_path: Path) -> None:
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     command = [sys.executable, "-c", CHILD, str(tmp_path)]
     start = lambda: subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
-    corpus, steps_file = zipf_corpus(240_000), tmp_path / "steps"
+    corpus, steps_file = zipf_corpus(140_000), tmp_path / "steps"
     steps_file.touch()
     (tmp_path / "text").write_text(" ".join(np.array(corpus.vocabulary.words)[corpus.ids]))
     expected = train(Corpus.from_file(tmp_path / "text", ALL_WORDS, cache=tmp_path / "cache"), CONFIG)

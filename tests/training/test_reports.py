@@ -1,6 +1,5 @@
 """Reports add up, however long training runs, and describe their own steps; in files they are JSON lines."""
 
-import itertools
 import json
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def test_reports_add_up_however_often_they_come_and_evaluate_once_an_epoch(monke
     assert total(seldom) == pytest.approx(total(often), rel=1e-6)
 
 
-def test_a_report_describes_its_own_steps_and_tables(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_and_vectors_equal_those_of_a_loop_of_ones_own(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     config = TrainConfig(dim=16, window=3, epochs=1, sample=0.0, batch_tokens=64, shared_negatives=32, lr=0.05)
     calls: list[tuple[Report, KeyedVectors]] = []
@@ -79,12 +78,15 @@ def test_a_report_describes_its_own_steps_and_tables(corpus: Corpus, monkeypatch
     optimizer, model = default_optimizer(corpus, config), named_model(config, corpus.vocabulary)
     state = init_state(model, jax.random.key(config.seed), corpus.vocabulary, optimizer)
     step, metrics = make_train_step(model, optimizer), []
-    for some in itertools.islice(stream(corpus, config, blocks=1), 2 * loop.BLOCKS_PER_DISPATCH):
-        state, metric = step(state, jax.tree.map(lambda part: part[0], some.blocks))
+    for dispatch in stream(corpus, config, blocks=1):
+        state, metric = step(state, jax.tree.map(lambda part: part[0], dispatch.blocks))
         metrics.append(metric)
-        if len(metrics) == loop.BLOCKS_PER_DISPATCH:
+        if len(metrics) in (calls[0][0].step, calls[-1][0].step):
             whitened = partial_whiten(jax.tree.map(lambda table: table + 0, state.tables), 0.1)
-            np.testing.assert_allclose(calls[0][1].vectors, whitened.center, rtol=1e-3, atol=1e-4)
+            export = calls[0 if len(metrics) == calls[0][0].step else -1][1]
+            # Not to the bit: XLA may fuse a step otherwise when it stands in a scan.
+            np.testing.assert_allclose(export.vectors, whitened.center, rtol=1e-3, atol=1e-4)
+    assert len(metrics) == calls[-1][0].step
     for i, (report, _) in enumerate(calls[:2]):
         own = metrics[i * loop.BLOCKS_PER_DISPATCH : (i + 1) * loop.BLOCKS_PER_DISPATCH]
         assert report.step == (i + 1) * loop.BLOCKS_PER_DISPATCH
@@ -104,12 +106,3 @@ def test_a_report_is_a_line_of_json_and_resumed_training_appends(tmp_path: Path)
     assert lines[1]["held_out_loss"] == 2.25
     write_json_lines(file)(FIRST._replace(step=9, resumed=True), no_export)
     assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [3, 6, 9]
-
-
-def test_an_unwritable_report_file_is_given_up_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    write = write_json_lines("/dev/full")
-    write(FIRST, no_export)
-    write(FIRST, no_export)
-    assert capsys.readouterr().err == (
-        "w2v_jax: /dev/full: cannot be written: No space left on device; training goes on without it\n"
-    )

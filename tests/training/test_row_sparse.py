@@ -68,8 +68,8 @@ def dense(updates: Params) -> Params:
     return Params(*(jnp.zeros((V, D)).at[rows.ids].add(rows.values, mode="drop") for rows in updates))
 
 
-def train_both(make: Make, *, every_row: bool, merge_duplicates: bool = True) -> tuple[Params, Params]:
-    sparse, plain = row_sparse(make(), merge_duplicates=merge_duplicates), make()
+def train_both(make: Make, *, every_row: bool) -> tuple[Params, Params]:
+    sparse, plain = row_sparse(make()), make()
     sparse_tables = plain_tables = random_tables(0)
     sparse_state, plain_state = sparse.init(sparse_tables), plain.init(plain_tables)
     plain_update, sparse_update = jax.jit(plain.update), jax.jit(sparse.update)
@@ -94,12 +94,6 @@ def test_equals_the_dense_optimizer_only_on_rows_touched_at_every_step(make: Mak
     chex.assert_trees_all_close(*train_both(make, every_row=True), rtol=1e-5, atol=1e-6)
     with pytest.raises(AssertionError):  # an untouched row waits
         chex.assert_trees_all_close(*train_both(make, every_row=False), rtol=1e-5, atol=1e-6)
-
-
-def test_adagrad_needs_merged_duplicates() -> None:
-    tables = train_both(EXACT["adagrad"], every_row=False, merge_duplicates=False)
-    with pytest.raises(AssertionError):
-        chex.assert_trees_all_close(*tables, rtol=1e-5, atol=1e-6)
 
 
 def test_padding_moves_no_row() -> None:

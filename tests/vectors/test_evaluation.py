@@ -24,11 +24,6 @@ def test_first_word_of_a_spelling_counts(case: Case, first_ids: list[int]) -> No
     assert index.ids([*map(TO_UPPER[case], ["bE", "ÉTÉ"]), "LATE"]) == [0, first_ids[3], 4]
 
 
-def test_unknown_word_has_the_mean_vector() -> None:
-    index = WordIndex.build(VECTORS, 2)
-    np.testing.assert_allclose(index.rows(np.array([2, 0])), [[1.5, 1.5], [2, 1]])
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"unknown": "Skip"}, "unknown is 'Skip'; it must be one of skip, wrong, mean"), ({"top": 0}, "top is 0")],
@@ -66,13 +61,9 @@ def assert_equals_gensim(vectors: KeyedVectors, gensim: Gensim, path: Path, top:
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-@pytest.mark.parametrize("top", [300_000, 100])
-def test_correlations_equal_gensim(top: int, wrong: bool, cased: Both, pairs: Path) -> None:
-    assert_equals_gensim(*cased, pairs, top, wrong)
-
-
-@pytest.mark.parametrize("wrong", [False, True])
-def test_real_sets_score_as_in_gensim(wrong: bool, fasttexts: Both, data: Path) -> None:
+def test_correlations_equal_gensim(wrong: bool, cased: Both, pairs: Path, fasttexts: Both, data: Path) -> None:
+    for top in (300_000, 100):
+        assert_equals_gensim(*cased, pairs, top, wrong)
     for name in ("EN-WS-353-ALL", "EN-SIMLEX-999", "EN-MEN-TR-3k"):
         assert_equals_gensim(*fasttexts, data / "eval" / "similarity" / f"{name}.txt", 300_000, wrong)
 

@@ -76,18 +76,14 @@ def test_among_restricts_the_answers(plain: Both) -> None:
 
 
 def test_batched_queries_equal_single_ones(plain: Both) -> None:
-    vectors, _ = plain
-    queries = ["w0", (["w1", "w2"], ["w3"]), "w299"]
+    vectors, gensim = plain
+    queries = ["w0", (["w1", "w2"], ["w3"]), "w299", (["w1", ("w2", 0.5)], [A_VECTOR, ("w4", -3.0)]), (A_VECTOR, "w5")]
     together = vectors.most_similar_each(queries, topn=4)
     for query, got in zip(queries, together, strict=True):
-        alone = vectors.most_similar(query, topn=4) if isinstance(query, str) else vectors.most_similar(*query, topn=4)
-        assert [word for word, _ in got] == [word for word, _ in alone]
-
-
-def test_similarity_equals_gensim(plain: Both) -> None:
-    vectors, gensim = plain
-    assert vectors.similarity("w1", "w2") == pytest.approx(float(gensim.similarity("w1", "w2")), rel=1e-5)
-    assert vectors.similarity("w1", "w1") == pytest.approx(1)
+        assert_same(got, vectors.most_similar(*((query,) if isinstance(query, str) else query), topn=4))
+    pairs = [(f"w{i}", f"w{7 * i % 300}") for i in range(70)]
+    assert vectors.ranks(pairs) == [gensim.rank(*pair) for pair in pairs] == [vectors.rank(*pair) for pair in pairs]
+    assert vectors.ranks([]) == []
 
 
 def test_topn_beyond_the_vocabulary_returns_all_words() -> None:
@@ -100,13 +96,6 @@ def test_error_for_an_unknown_word_suggests_others(plain: Both) -> None:
     for query in (plain[0].most_similar, lambda word: plain[0].similarity("w1", word), lambda word: plain[0][word]):
         with pytest.raises(InputError, match="'w30x' is not in the vocabulary; did you mean"):
             query("w30x")
-
-
-def test_batched_ranks_equal_single_ones(plain: Both) -> None:
-    vectors, gensim = plain
-    pairs = [(f"w{i}", f"w{7 * i % 300}") for i in range(70)]
-    assert vectors.ranks(pairs) == [gensim.rank(*pair) for pair in pairs] == [vectors.rank(*pair) for pair in pairs]
-    assert vectors.ranks([]) == []
 
 
 def test_distances_ranks_and_means_equal_gensim(plain: Both) -> None:
@@ -156,13 +145,6 @@ def test_huge_scores_do_not_overflow_as_in_gensim() -> None:
     assert all(np.isfinite(p) for _, p in got)
 
 
-def test_predict_outside_needs_an_outside_table(plain: Both) -> None:
-    with pytest.raises(InputError, match="there is no .* table of words"):
-        plain[0].predict_outside("w1")
-    with pytest.raises(InputError, match="there is no .* table of words"):
-        _ = plain[0].outside
-
-
 ONE = KeyedVectors(["a", "b"], np.eye(2, dtype=np.float32))
 OF_LISTS = (ONE.mean_vector, ONE.doesnt_match, lambda words: ONE.n_similarity(words, ["a"]))
 
@@ -173,7 +155,14 @@ OF_LISTS = (ONE.mean_vector, ONE.doesnt_match, lambda words: ONE.n_similarity(wo
         (lambda: ONE.most_similar("a", method="3CosAdd"), "method is '3CosAdd'; it must be one of 3cosadd, 3cosmul"),
         (lambda: ONE.most_similar("a", among="ab"), "among must be a list of words or a mask, not 'ab'"),
         (lambda: ONE.most_similar_each("ab"), "queries must be a list, not 'ab'"),
+        (lambda: ONE.most_similar("a", among=["x"]), "'x' is not in the vocabulary"),
+        (lambda: ONE.most_similar("a", among=np.ones(3, bool)), r"a mask of shape \(3,\) for 2 words"),
+        (lambda: ONE.most_similar([np.zeros(3, np.float32)]), "a vector of 2 numbers, not array"),
+        (lambda: ONE.most_similar([("a", 2.0)], method="3cosmul"), "3cosmul takes no weights, but 'a' has the weight"),
+        (lambda: ONE.most_similar("b", ["x"]), "'x' is not in the vocabulary"),
         (lambda: ONE.predict_outside("a", topn=0), "topn is 0"),
+        (lambda: ONE.predict_outside("a"), "there is no .* table of words"),
+        (lambda: ONE.outside, "there is no .* table of words"),
         (lambda: ONE.most_similar("a", topn=0), "topn is 0; it must be at least 1"),
         (lambda: ONE.most_similar([]), "at least one word"),
         (lambda: ONE.ranks([("a", "b"), ("a", "c")]), "'c' is not in the vocabulary"),

@@ -20,8 +20,6 @@ ARRAYS: dict[str, np.ndarray[Any, Any]] = {
     "words": np.frombuffer("".join(WORDS).encode(), np.uint8),
     "word_ends": np.array([1, 1, 11, 15]),
 }
-
-
 TABLES: dict[str, np.ndarray[Any, Any]] = {
     "center": np.ones((9, 3), np.float32), "outside": VECTORS + 2, "ngrams": np.ones((7, 2), np.float16),
     "wide": VECTORS.repeat(5, 1), "empty": np.zeros((0, 5), np.float32), "no columns": np.zeros((4, 0), np.float32),

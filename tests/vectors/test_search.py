@@ -5,10 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from w2v_jax.errors import InputError
-from w2v_jax.text.vocabulary import Vocabulary
 from w2v_jax.vectors import search
-from w2v_jax.vectors.search import EPSILON, QUERIES_PER_BATCH, Query, QueryBatch, nearest, nearest_rows, normalize
+from w2v_jax.vectors.search import QUERIES_PER_BATCH, QueryBatch, nearest, nearest_rows, normalize
 
 
 def small_integers(vocab_size: int) -> np.ndarray:
@@ -67,69 +65,8 @@ def test_search_never_holds_all_scores() -> None:
     assert used.temp_size_in_bytes < 4 * queries * vocab_size / 10
 
 
-def test_3cosmul_follows_its_paper() -> None:
-    rng = np.random.default_rng(1)
-    unit = np.asarray(normalize(jnp.asarray(rng.normal(size=(30, 5)), jnp.float32)))
-    terms = unit[None, :4].copy()
-    weight = np.array([[1, 1, -1, 0]], np.float32)
-    shifted = (1 + terms[0].astype(np.float64) @ unit.T.astype(np.float64)) / 2
-    expected, values = sorted_scores((shifted[0] * shifted[1] / (shifted[2] + EPSILON))[None], 30)
-    ids, scores = nearest(jnp.asarray(unit), QueryBatch(terms, weight, np.full((1, 1), 30)), topn=30, method="3cosmul")
-    np.testing.assert_array_equal(ids, expected)
-    np.testing.assert_allclose(scores, values, rtol=1e-5)
-
-
 def test_ties_are_not_closer() -> None:
     unit = normalize(jnp.array([[1.0, 0.0], [3.0, 4.0], [0.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
     np.testing.assert_allclose(search.cosines(unit, jnp.array([5.0, 0.0])), [1, 0.6, 0, 0, 0.6], atol=1e-6)
     assert search.closer_rows(unit, jnp.int32(0), jnp.int32(2)).tolist() == [False, True, False, False, True]
     assert not search.closer_rows(unit, jnp.int32(0), jnp.int32(1)).any()  # an equal is not closer
-
-
-@pytest.mark.parametrize("topn", [1, 2, 3])
-@pytest.mark.parametrize("count", [33, 128, 250])
-def test_top_k_returns_the_first_of_tied_scores(count: int, topn: int) -> None:
-    """Few scores are high, many equal ones are below them, and all are negative."""
-    scores = np.floor(np.random.default_rng(count).exponential(1.5, (50, count))).astype(np.float32) - 100
-    ids, values = sorted_scores(scores, topn)
-    actual, columns = search._top_k(jnp.asarray(scores), topn)
-    np.testing.assert_array_equal(columns, ids)
-    np.testing.assert_array_equal(actual, values)
-
-
-WORDS = Vocabulary(("a", "b", "c"), np.zeros(3, np.int64))
-UNIT = np.eye(3, dtype=np.float32)
-
-
-def test_queries_become_padded_arrays() -> None:
-    vector = np.array([0, 2, 0], np.float32)
-    queries = ["b", (["a", ("c", 0.5)], [vector, ("a", -3.0)]), (vector, "b")]
-    batch = search.parse_queries(queries, WORDS, UNIT, "3cosadd")
-    assert batch.weights.tolist() == [[1, 0, 0, 0], [1, 0.5, -1, -3], [1, -1, 0, 0]]
-    assert batch.excluded.tolist() == [[1, 3, 3, 3], [0, 2, 3, 0], [3, 1, 3, 3]]
-    assert batch.terms[1].tolist() == [[1, 0, 0], [0, 0, 1], [0, 2, 0], [1, 0, 0]]
-    assert batch.terms[2].tolist() == [[0, 2, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
-
-
-def test_candidate_ids_are_sorted_and_unique() -> None:
-    assert search.candidate_ids(["c", "a", "c"], WORDS).tolist() == [0, 2]
-    assert search.candidate_ids([], WORDS).tolist() == []
-    assert search.candidate_ids(np.array([False, True, True]), WORDS).tolist() == [1, 2]
-    with pytest.raises(InputError, match=r"a mask of shape \(2,\) for 3 words"):
-        search.candidate_ids(np.ones(2, bool), WORDS)
-    with pytest.raises(InputError, match="'x' is not in the vocabulary"):
-        search.candidate_ids(["x"], WORDS)
-
-
-@pytest.mark.parametrize(
-    ("query", "method", "message"),
-    [
-        (([], []), "3cosadd", "a query needs at least one word"),
-        (("a", ["x"]), "3cosadd", "'x' is not in the vocabulary"),
-        (([np.zeros(2, np.float32)], ()), "3cosadd", "a vector of 3 numbers, not array"),
-        (([("a", 2.0)], ()), "3cosmul", "3cosmul takes no weights, but 'a' has the weight 2.0"),
-    ],
-)
-def test_invalid_query_is_refused(query: Query, method: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        search.parse_queries([query], WORDS, UNIT, method)
