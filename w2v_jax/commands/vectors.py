@@ -164,11 +164,9 @@ def plot(
             raise InputError(f"{pair!r} is not a pair; write two words as in man:woman")
     if not is_reports:
         check_source(source)
-    from ..vectors.plots.analogies import draw_analogies
     from ..vectors.plots.curves import draw_curves, read_reports
     from ..vectors.plots.interactive import write_interactive_map
-    from ..vectors.plots.neighborhood import draw_neighborhood
-    from ..vectors.plots.word_map import draw_word_map
+    from ..vectors.plots.pictures import draw_analogies, draw_neighborhood, draw_word_map
 
     if is_reports:
         draw_curves(read_reports(source), out)
