@@ -82,8 +82,7 @@ FILES: dict[str, bytes | None] = {
     "ok.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2, "loss": 1.0}\n',
     "bad.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2}\n',
 }  # fmt: skip
-TINY = "--min-count 1 --dim 8 --epochs 1"
-SMALL_STEPS = "--batch-tokens 64 --shared-negatives 16"  # which learning from counts does not have
+TINY = "--min-count 1 --dim 8"
 
 
 class Outcome(NamedTuple):
@@ -137,7 +136,9 @@ def run(
 
 def arguments(command: str) -> list[str]:
     """Split a command, and give `train` small defaults before its own options."""
-    defaults = TINY if re.search("softmax-counts|ppmi-svd", command) else f"{TINY} {SMALL_STEPS}"
+    defaults = TINY if "ppmi-svd" in command else f"{TINY} --epochs 1"
+    defaults += "" if re.search("softmax-counts|ppmi-svd", command) else " --batch-tokens 64"
+    defaults += "" if "softmax" in command or "ppmi-svd" in command else " --shared-negatives 16"
     return shlex.split(re.sub("^train (?=.*--out)", f"train {defaults} ", command))
 
 
@@ -528,13 +529,13 @@ def refused(run: Run, command: str) -> str:
         ("text.txt --init v.bin --dim 3 --max-vocab 4", "max_vocab is 4, but 5 words are known; raise it"),
         (
             "text.txt --init v.bin --dim 3 --objective ppmi-svd",
-            "ppmi-svd starts from the counts themselves; leave out --init",
+            "ppmi-svd does not use --init; leave it out",
         ),
         ("text.txt --init v.bin --dim 3 --min-count 9999", "none of its 60 words is known or occurs 9999 times"),
         ("text.txt --out ./text.txt", "text.txt: would overwrite another file of this command; choose another name"),
         ("text.txt --out out.bin --metrics out.bin", "out.bin: would overwrite another file"),
         ("text.txt --out out.bin --metrics text.txt", "text.txt: would overwrite another file"),
-        ("text.txt --freeze", "freeze keeps the vectors of --init as they are; name them"),
+        ("text.txt --freeze", "--freeze needs --init; add it, or leave out --freeze"),
         ("text.txt --objective softmax-counts --sample 1e-12 --subsample-rounds 1", "a larger --sample"),
     ],
     ids=lambda part: part[:40],

@@ -57,10 +57,10 @@ from .training.warm_start import load_checkpoint as load_checkpoint
 from .vectors.evaluation import evaluate_analogies as evaluate_analogies
 from .vectors.evaluation import evaluate_similarity as evaluate_similarity
 from .vectors.keyed_vectors import KeyedVectors as KeyedVectors
-from .vectors.plots.analogies import draw_analogies as draw_analogies
 from .vectors.plots.curves import draw_curves as draw_curves
 from .vectors.plots.curves import read_reports as read_reports
 from .vectors.plots.interactive import write_interactive_map as write_interactive_map
-from .vectors.plots.neighborhood import draw_neighborhood as draw_neighborhood
-from .vectors.plots.word_map import draw_word_map as draw_word_map
+from .vectors.plots.pictures import draw_analogies as draw_analogies
+from .vectors.plots.pictures import draw_neighborhood as draw_neighborhood
+from .vectors.plots.pictures import draw_word_map as draw_word_map
 from .vectors.whitening import partial_whiten as partial_whiten

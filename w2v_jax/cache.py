@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import platformdirs
+from numpy.typing import DTypeLike
 
 from .errors import InputError
 
@@ -27,6 +29,11 @@ def digest(key: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
 
 
+def map_array(path: Path, dtype: DTypeLike) -> np.ndarray[Any, Any]:
+    """Map a file of numbers read-only; an empty file, which cannot be mapped, gives an empty array."""
+    return np.memmap(path, dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with open(path, "rb") as file:
@@ -37,10 +44,7 @@ def checksum(path: Path) -> str:
 def atomic_dir(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield a temporary directory and a manifest to fill; rename the directory to `folder` at the end.
 
-    An incomplete directory of that name is replaced; a complete one of the same key is kept.
-
-    Raises:
-      InputError: the directory cannot be written, or `folder` holds other files.
+    An incomplete directory of that name is replaced, a complete one of the same key is kept, any other refused.
     """
     manifest: dict[str, Any] = {"key": key}
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
@@ -52,9 +56,8 @@ def atomic_dir(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[s
         try:
             temporary.replace(folder)
         except OSError:  # the name is taken: by a faster process, or by an incomplete directory
-            if {path.name for path in folder.iterdir()} <= {MANIFEST, *manifest["checksums"]} and not read_manifest(
-                folder
-            ):
+            is_ours = {path.name for path in folder.iterdir()} <= {MANIFEST, *manifest["checksums"]}
+            if is_ours and not read_manifest(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 temporary.replace(folder)
             elif lookup(folder, key) is None:

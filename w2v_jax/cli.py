@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import tyro
@@ -16,10 +15,7 @@ from .commands.vectors import analogy, convert, evaluate, info, neighbors, plot
 from .errors import InputError, TrainingInterrupted
 from .signals import unwind_on_signals
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "train": train, "neighbors": neighbors, "analogy": analogy, "evaluate": evaluate, "info": info, "plot": plot,
-    "convert": convert,
-}  # fmt: skip
+COMMANDS = (train, neighbors, analogy, evaluate, info, plot, convert)
 DEVICE_SECONDS = 10.0  # the longest wait for computations that a signal interrupted
 
 
@@ -32,8 +28,9 @@ def main(args: list[str] | None = None) -> None:
         with unwind_on_signals():
             try:
                 tyro.extras.subcommand_cli_from_dict(
-                    COMMANDS, prog="python -m w2v_jax", description="word2vec in JAX", args=args
-                )
+                    {command.__name__: command for command in COMMANDS}, prog="python -m w2v_jax",
+                    description="word2vec in JAX", args=args, config=(tyro.conf.OmitArgPrefixes,),
+                )  # fmt: skip
             except (SystemExit, KeyboardInterrupt):
                 _wait_for_devices()
                 raise

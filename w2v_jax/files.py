@@ -21,6 +21,7 @@ from .errors import InputError
 READ_ERRORS = (OSError, EOFError, ImportError, ValueError, LZMAError, zlib.error, BadZipFile, zstd.ZstdError)
 MAX_DECOMPRESSED = 1 << 30  # bytes that any compressed file may expand to
 MAX_RATIO = 200  # the expansion allowed to a larger file; text expands 3 to 10 times
+MAX_LINE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16  # decompressed at a time, so that they stay in the CPU cache
 
 
@@ -65,6 +66,17 @@ def _unzip(file: BinaryIO) -> BinaryIO:
         raise BadZipFile(str(error)) from error
 
 
+def read_lines(file: BinaryIO, name: str) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file; InputError names a line that is none, or is over a mebibyte."""
+    for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
+        if len(line) == MAX_LINE_BYTES:
+            raise InputError(f"{name}: line {number} is over {MAX_LINE_BYTES:,} bytes; give a text with line ends")
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{name}: line {number} is not UTF-8") from None
+
+
 class _Decompressed(io.RawIOBase):
     """A decompressed stream that fails when it expands too much."""
 
@@ -86,11 +98,7 @@ class _Decompressed(io.RawIOBase):
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Write a local file that gets its name only when it is complete; a failure leaves the old file.
-
-    Raises:
-      InputError: as `check_writable`, or the disk fails.
-    """
+    """Write a local file that gets its name only when it is complete; a failure leaves the old file."""
     target = Path(os.path.realpath(path))  # writes through a link
     check_writable(target)
     temporary = target.with_name(f".{target.name[:50]}.{uuid.uuid4().hex}")

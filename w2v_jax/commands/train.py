@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 NAMED_CORPORA = ("docstrings", "text8")
 COUNT_FITS = {"softmax-counts": "fit_softmax", "ppmi-svd": "fit_ppmi_svd"}  # objective → function of counts/train.py
-WITHOUT_PASSES = ("fit_ppmi_svd",)  # and so without reports
+NOISE = {"negative", "noise_power", "shared_negatives"}
+IGNORED = {"naive-softmax": NOISE, "softmax": NOISE, "ppmi-svd": {"epochs", "metrics"}}  # beside `_ignored_options`
+NEEDS = {"freeze": {"init"}, "checkpoint_every": {"checkpoint_dir"}, "patience": {"coordinator", "cluster"}}
 Objective = Literal[(*MODELS, *COUNT_FITS)]  # type: ignore[valid-type]
 
 
@@ -39,12 +41,12 @@ class TrainOptions(TrainConfig):
 def train(
     corpus: tyro.conf.Positional[str],
     out: Path,
-    training: tyro.conf.OmitArgPrefixes[TrainOptions],
-    text: tyro.conf.OmitArgPrefixes[TextConfig],
-    checkpoints: tyro.conf.OmitArgPrefixes[CheckpointConfig],
-    counting: tyro.conf.OmitArgPrefixes[CountOptions],
-    devices: tyro.conf.OmitArgPrefixes[MeshConfig],
-    processes: tyro.conf.OmitArgPrefixes[ProcessConfig],
+    training: TrainOptions,
+    text: TextConfig,
+    checkpoints: CheckpointConfig,
+    counting: CountOptions,
+    devices: MeshConfig,
+    processes: ProcessConfig,
     cache: Path | None = None,
     metrics: Path | None = None,
     init: str | None = None,
@@ -70,9 +72,8 @@ def train(
             the file has none (.bin, .txt).
     """
     check_paths_differ(out, metrics, checkpoints.checkpoint_dir, counting.counts_dir, corpus, init)
-    _check_unused_options(training, counting, checkpoints, devices, processes, init)
-    if freeze and not init:
-        raise InputError("freeze keeps the vectors of --init as they are; name them")
+    options = {"metrics": metrics, "init": init, "freeze": freeze}
+    _check_options(training.objective, options, training, checkpoints, counting, devices, processes)
     check_ending(out)
     shard = None
     if processes.coordinator or processes.cluster:
@@ -108,17 +109,16 @@ def train(
         f"with vectors; encoded in {encoded.folder}" + (f"; part 1 of {shard.count}" if shard else "")
     )
     reports: list[Report] = []
-    no_reports = COUNT_FITS.get(training.objective) in WITHOUT_PASSES
-    callbacks: list[Callback] = [] if no_reports else [lambda report, _: reports.append(report)]
+    keep_report: Callback = lambda report, _: reports.append(report)
+    callbacks = [] if "metrics" in _ignored_options(training.objective) else [keep_report]
     if metrics and is_first:
         callbacks.append(write_json_lines(metrics))
     try:
         if training.objective in COUNT_FITS:
             from ..counts import train as counts
 
-            names = {field.name for field in dataclasses.fields(CountsConfig)}
-            options = {**vars(training), **vars(counting)}
-            config = CountsConfig(**{name: options[name] for name in names})
+            values = {**vars(training), **vars(counting)}
+            config = CountsConfig(**{name: values[name] for name in _names(CountsConfig)})
             fit = getattr(counts, COUNT_FITS[training.objective])
             vectors = counts.train_counts(encoded, config, fit=fit, callbacks=callbacks)
         else:
@@ -141,14 +141,19 @@ def _train_stream(
     import jax
 
     from ..models.registry import named_model
+    from ..params import named_tables
     from ..training.loop import train
     from ..training.warm_start import grow, old_ids
 
-    tables = frozen = None
+    model, tables, frozen = named_model(config, corpus.vocabulary), None, None
     if start:
+        fresh = model.init(jax.random.key(config.seed), corpus.vocabulary)
+        if not start.tables.keys() & named_tables(fresh).keys():
+            raise InputError(f"--init has the tables {', '.join(start.tables)}, and {config.objective} trains "
+                             f"{', '.join(named_tables(fresh))}; name vectors or checkpoints that have one of "
+                             "these")  # fmt: skip
         known = old_ids(start.vocabulary, corpus.vocabulary) >= 0
         log(f"{known.sum():,} of these words known from --init, {(~known).sum():,} new")
-        fresh = named_model(config, corpus.vocabulary).init(jax.random.key(config.seed), corpus.vocabulary)
         tables = grow(start.tables, start.vocabulary, corpus.vocabulary, fresh)
         if config.whitening is None:
             config = dataclasses.replace(config, whitening=0.0)
@@ -157,24 +162,35 @@ def _train_stream(
                 raise InputError("freeze leaves nothing to learn: the text has no new words; give a lower --min-count")
             frozen = type(fresh)(*(known & (name in start.tables) for name in fresh._fields))
     return train(
-        corpus, config, callbacks=callbacks, checkpoints=checkpoints, tables=tables, frozen=frozen, mesh=devices
-    )
+        corpus, config, model=model, callbacks=callbacks, checkpoints=checkpoints, tables=tables, frozen=frozen,
+        mesh=devices,
+    )  # fmt: skip
 
 
-def _check_unused_options(
-    training: TrainConfig, counting: CountOptions, checkpoints: CheckpointConfig, devices: MeshConfig,
-    processes: ProcessConfig, init: str | None,
-) -> None:  # fmt: skip
-    """Refuse options that the objective does not use."""
-    used = {"objective"}
-    if by_counts := training.objective in COUNT_FITS:
-        used |= {field.name for field in dataclasses.fields(CountsConfig)}
-        if init:
-            raise InputError(f"{training.objective} starts from the counts themselves; leave out --init")
-    for config in (training, checkpoints, devices, processes) if by_counts else (counting,):
-        for field in dataclasses.fields(config):
-            if field.name not in used and getattr(config, field.name) != field.default:
-                raise InputError(f"{training.objective} does not use --{field.name.replace('_', '-')}; leave it out")
+def _check_options(objective: str, options: dict[str, Any], *configs: Any) -> None:
+    """Refuse options that the objective ignores, or that do nothing without another option."""
+    given = {name for name, value in options.items() if value}
+    for config in configs:
+        given |= {field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default}
+    spell = lambda name: f"--{name.replace('_', '-')}"
+    for name in sorted(given & _ignored_options(objective)):
+        raise InputError(f"{objective} does not use {spell(name)}; leave it out")
+    for name, others in NEEDS.items():
+        if name in given and not given & others:
+            raise InputError(f"{spell(name)} needs {' or '.join(map(spell, sorted(others)))}; add it, or leave out "
+                             f"{spell(name)}")  # fmt: skip
+
+
+def _ignored_options(objective: str) -> set[str]:
+    unused = _names(CountOptions)
+    if objective in COUNT_FITS:
+        unused = _names(TrainConfig, CheckpointConfig, MeshConfig, ProcessConfig) - _names(CountsConfig) - {"objective"}
+        unused |= {"init", "freeze"}
+    return unused | IGNORED.get(objective, set())
+
+
+def _names(*configs: Any) -> set[str]:
+    return {field.name for config in configs for field in dataclasses.fields(config)}
 
 
 def _summary(last: "Report", *, by_passes: bool) -> str:

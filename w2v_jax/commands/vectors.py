@@ -158,22 +158,19 @@ def plot(
         raise InputError(f"{out}: HTML is for maps, of given words or of the most frequent; name a .png or .svg")
     check_picture(out, (".png", ".svg", ".html"))
     check_writable(out)
-    pairs = [pair.partition(":")[::2] for pair in analogies]
-    for pair, ends in zip(analogies, pairs, strict=True):
-        if not all(ends) or ":" in ends[1]:
+    for pair in analogies:
+        if pair.count(":") != 1 or not all(pair.split(":")):
             raise InputError(f"{pair!r} is not a pair; write two words as in man:woman")
     if not is_reports:
         check_source(source)
-    from ..vectors.plots.analogies import draw_analogies
     from ..vectors.plots.curves import draw_curves, read_reports
     from ..vectors.plots.interactive import write_interactive_map
-    from ..vectors.plots.neighborhood import draw_neighborhood
-    from ..vectors.plots.word_map import draw_word_map
+    from ..vectors.plots.pictures import draw_analogies, draw_neighborhood, draw_word_map
 
     if is_reports:
         draw_curves(read_reports(source), out)
-    elif pairs:
-        draw_analogies(_load(source), pairs, out)
+    elif analogies:
+        draw_analogies(_load(source), [pair.partition(":")[::2] for pair in analogies], out)
     elif neighbors_of:
         draw_neighborhood(_load(source), neighbors_of, out, neighbors=top or 20)
     else:
@@ -242,13 +239,10 @@ def _print(lines: list[str], as_json: bool, value: Any) -> None:
 
 def _read_words(*, from_terminal: bool) -> tuple[str, ...]:
     """Read words from standard input, one a line; wait for a person at a terminal only if asked to."""
-    words: list[str] = []
-    if sys.stdin and (from_terminal or not sys.stdin.isatty()):
-        for number, line in enumerate(sys.stdin.buffer, 1):
-            try:
-                words += filter(None, [line.decode("utf-8-sig" if number == 1 else "utf-8").strip()])
-            except UnicodeDecodeError:
-                raise InputError(f"standard input: line {number} is not UTF-8") from None
-    if not words:
-        raise InputError("no query words; name at least one word, or give words on standard input")
-    return tuple(words)
+    from ..files import read_lines
+
+    is_read = sys.stdin and (from_terminal or not sys.stdin.isatty())
+    lines = read_lines(sys.stdin.buffer, "standard input") if is_read else ()
+    if words := tuple(line.strip() for line in lines if line.strip()):
+        return words
+    raise InputError("no query words; name at least one word, or give words on standard input")

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 from tqdm import tqdm
 
-from ..cache import atomic_dir, digest, lookup, read_manifest
+from ..cache import atomic_dir, digest, lookup, map_array, read_manifest
 from ..errors import InputError
 from ..sampling.subsampling import keep_probabilities
 from ..text.corpus import Corpus, offsets_are_valid
@@ -50,13 +50,12 @@ class Cooccurrence:
     def from_corpus(cls, corpus: Corpus, config: CountsConfig | None = None) -> "Cooccurrence":
         """Count the co-occurrences of a corpus, or map the counts that an earlier call left on disk.
 
-        They lie in `config.counts_dir`, by default beside the encoded corpus. A pair adds the weight of its
-        distance times the probability that subsampling keeps both words. That ignores that words come nearer
-        when those between them are dropped: `config.subsample_rounds` subsamples for real and takes the mean.
+        A pair adds the weight of its distance times the probability that subsampling keeps both words. That ignores
+        that words come nearer when those between them are dropped: `config.subsample_rounds` subsamples for real.
 
         Raises:
-          InputError: the folder cannot be written; or `counts_dir` holds counts of another corpus or config,
-            or damaged ones.
+          InputError: the folder cannot be written, or `counts_dir` holds damaged counts or those of another corpus
+            or config.
         """
         config = config or CountsConfig()
         key = _key(corpus, config)
@@ -106,24 +105,20 @@ def _key(corpus: Corpus, config: CountsConfig) -> dict[str, Any]:
 
 
 def _check_manifest(folder: Path, key: dict[str, Any]) -> None:
-    manifest = read_manifest(folder)
-    if manifest is None:
+    if (manifest := read_manifest(folder)) is None:
         raise InputError(f"{folder}: not a complete folder of counts; {REMEDY}")
     stored = manifest["key"]
     for name in {**stored, **key}:
         if key.get(name) != stored.get(name):
-            other = f"{name} {stored.get(name)}, not {key.get(name)}"
-            other = "another corpus" if name in ("corpus", "words") else other
+            is_corpus = name in ("corpus", "words")
+            other = "another corpus" if is_corpus else f"{name} {stored.get(name)}, not {key.get(name)}"
             raise InputError(f"{folder}: holds counts of {other}; name another folder")
 
 
 def _open(folder: Path, vocab_size: int) -> Cooccurrence:
     """Map the files and check that they hold one matrix; their checksums do not say who wrote them."""
     try:
-        row_ends, columns, values = (  # an empty file cannot be mapped
-            np.memmap(folder / name, dtype, mode="r") if (folder / name).stat().st_size else np.empty(0, dtype)
-            for name, dtype in FILES.items()
-        )
+        row_ends, columns, values = (map_array(folder / name, dtype) for name, dtype in FILES.items())
         fits = len(row_ends) == vocab_size > 0 and len(columns) == len(values)
         fits = fits and offsets_are_valid(row_ends, len(values))
         if fits and len(values):  # min and max allocate nothing, and NaN fails the comparison

@@ -33,11 +33,7 @@ def fit_softmax(
     counts: Cooccurrence, corpus: Corpus, config: CountsConfig, *,
     optimizer: optax.GradientTransformation | RowSparse | None = None, callbacks: Iterable[Callback] = (),
 ) -> KeyedVectors:  # fmt: skip
-    """Minimize the exact softmax loss of the counts, with one step per pass; return the best tables.
-
-    In the end `balance_covariances` gives both tables equal covariances, which leaves the scores as they are,
-    and `combine_tables` adds a share of the outside vectors to the center vectors.
-    """
+    """Minimize the exact softmax loss of the counts, with one step per pass; return the best tables."""
     if isinstance(optimizer, RowSparse):
         raise InputError("every row moves in a pass over the counts; give an optimizer without row_sparse")
     if optimizer is None:
@@ -105,8 +101,7 @@ def train_counts(
         returns the vectors of the tables as they stand. One that returns True ends the training.
 
     Raises:
-      InputError: there are fewer than two words or no counts; or the counts cannot be read or written, or
-        the tables do not fit into memory.
+      InputError: there is nothing to count; the counts cannot be read or written; or the tables do not fit into memory.
       FloatingPointError: the loss is not finite.
 
     >>> corpus = Corpus.from_sentences([["to", "be", "or", "not", "to", "be"]] * 5)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from ..cache import atomic_dir, cache_folder, digest, lookup
+from ..cache import atomic_dir, cache_folder, digest, lookup, map_array
 from ..config import TextConfig
 from ..errors import InputError
 from .encoding import IDS, LINE_ENDS, encode
@@ -55,19 +55,17 @@ class Corpus:
     ) -> "Corpus":
         """Encode a text file, or map the cached encoding of the same text and config.
 
-        The file is read once for its checksum, and once more if it must be encoded; put `simplecache::`
-        before a URL to download it once.
+        The file is read once for its checksum, and once more to encode it; `simplecache::` before a URL saves one.
 
         Args:
           path: a local file or any fsspec URL, plain or compressed.
           cache: the folder of cached encodings.
-          known: a vocabulary to extend. Its words stay, whatever their count in this text, and their counts
-            are added. `max_vocab` bounds known and new words together.
+          known: a vocabulary to extend. Its words stay, whatever their count in this text, and their counts are added.
           shard: encode only this share of the text, with the vocabulary and the counts of all shards.
 
         Raises:
-          InputError: the file cannot be read, is not text, or has too few words; the cache cannot be
-            written; or more words are known than `max_vocab`.
+          InputError: the text is unreadable or has too few words; the cache cannot be written; or `max_vocab` is
+            smaller than `known`.
         """
         config, name, sha256 = config or TextConfig(), os.fspath(path), hashlib.sha256()
         for chunk in read_shard(path, shard, decompress=False):
@@ -94,11 +92,7 @@ class Corpus:
     def from_sentences(
         cls, sentences: Iterable[Iterable[str]], config: TextConfig | None = None, *, known: Vocabulary | None = None
     ) -> "Corpus":
-        """Encode sentences, each a list of words, without normalization or lower-casing.
-
-        Raises:
-          InputError: a sentence is not a list of words, no word is frequent enough, or more are known than `max_vocab`.
-        """
+        """Encode sentences, each a list of words, without normalization or lower-casing; raise as `from_file`."""
         config, chunks = config or TextConfig(), chunk_sentences(sentences)
         with tempfile.TemporaryDirectory() as folder:  # mapped files outlive their names
             vocabulary, tokens = encode(chunks, config, "the sentences", Path(folder), known=known)
@@ -126,8 +120,8 @@ def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
     is_consistent = (  # checksums do not prove it, since anyone can write both
         len(words) > 0
         and all(isinstance(word, str) for word in words)
-        and bool((vocabulary.counts > 0).all())
-        and (not len(ids) or 0 <= ids.min() <= ids.max() < len(words))
+        and (vocabulary.counts > 0).all()
+        and 0 <= ids.min(initial=0) <= ids.max(initial=0) < len(words)
         and offsets_are_valid(corpus.line_ends, len(ids))
     )
     return corpus if is_consistent else None
@@ -139,9 +133,4 @@ def offsets_are_valid(ends: Integer[np.ndarray, " n"], total: int) -> bool:
 
 
 def _map_files(folder: Path) -> tuple[Integer[np.ndarray, " tokens"], Integer[np.ndarray, " lines"]]:
-    """Map the ids and the line ends in a folder; an empty file cannot be mapped."""
-    ids, ends = (
-        np.memmap(folder / name, dtype, mode="r") if (folder / name).stat().st_size else np.empty(0, dtype)
-        for name, dtype in ((IDS, np.int32), (LINE_ENDS, np.int64))
-    )
-    return ids, ends
+    return map_array(folder / IDS, np.int32), map_array(folder / LINE_ENDS, np.int64)

@@ -31,12 +31,8 @@ def encode(
 ) -> tuple[Vocabulary, int]:
     """Write the ids of the tokens in the vocabulary, and the line ends; return the vocabulary and the number of tokens.
 
-    The first pass counts words and writes their provisional ids to a scratch file. Then the vocabulary is
-    chosen, and the second pass maps provisional ids to final ids and drops other words. `Corpus.from_file`
-    describes the arguments; a known word of count 0 counts once.
-
-    Raises:
-      InputError: there is no word, none is frequent enough, or more are known than `max_vocab`.
+    The first pass counts words and writes their provisional ids to a scratch file. The second maps them to final
+    ids. `Corpus.from_file` describes the arguments and errors; a known word of count 0 counts once.
     """
     provisional: defaultdict[str | None, int] = defaultdict(None, {"": NO_WORD, None: LINE_END})
     provisional.default_factory = provisional.__len__

@@ -25,9 +25,6 @@ def named_corpus(name: str, *, cache: str | os.PathLike[str] | None = None) -> P
 
     `docstrings` is the documentation of the standard library and of the installed packages, 1.5 to 2
     million words, one paragraph a line. `text8` is the first 100 MB of cleaned Wikipedia (Mahoney, 2006).
-
-    Raises:
-      InputError: no corpus has this name, or it cannot be downloaded.
     """
     folder = cache_folder(cache)
     if name == "text8":
@@ -51,11 +48,11 @@ def named_corpus(name: str, *, cache: str | os.PathLike[str] | None = None) -> P
 
 
 def _source_files() -> Iterator[Path]:
-    stdlib = Path(sysconfig.get_path("stdlib"))
-    yield from stdlib.glob("[!.]*.py")
-    for package in stdlib.iterdir():
-        if package.is_dir() and package.name not in ("site-packages", "test", "idlelib", "lib2to3"):
-            yield from package.rglob("*.py")
+    for module in Path(sysconfig.get_path("stdlib")).iterdir():
+        if module.is_dir() and module.name not in ("site-packages", "test", "idlelib", "lib2to3"):
+            yield from module.rglob("*.py")
+        elif module.match("[!.]*.py"):
+            yield module
     for distribution in importlib.metadata.distributions():
         for file in distribution.files or ():
             if file.suffix == ".py" and "tests" not in file.parts:

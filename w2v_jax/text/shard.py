@@ -37,9 +37,6 @@ def read_shard(path: str | os.PathLike[str], shard: TextShard | None, *, decompr
     """Yield the bytes of a shard: of a file of its own if the name has {process}, else of a range of the text.
 
     Byte ranges begin and end at whitespace; a line across two ranges becomes two lines.
-
-    Raises:
-      InputError: as `open_input`, or several shards are ranges of a compressed text.
     """
     name, left = os.fspath(path), sys.maxsize
     ranges = shard if PROCESS not in name else None

@@ -3,6 +3,7 @@
 Words are compared without regard to case; of words that differ only in case, the first counts.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -14,13 +15,14 @@ import scipy.stats
 from jaxtyping import Bool, Float, Int, Integer
 
 from ..errors import InputError, check_one_of
-from ..files import open_input
+from ..files import open_input, read_lines
 from .endings import AnyPath
 from .keyed_vectors import KeyedVectors
 from .search import QUERIES_PER_BATCH, Method, QueryBatch, nearest, normalize
 
 Unknown = Literal["skip", "wrong", "mean"]
-"""How an item with an unknown word counts: not at all; as a failure; or with the mean of all vectors for the word."""
+"""How an item with an unknown word counts: not at all; as cosine 0 or a wrong answer, gensim's `dummy4unknown`; or with
+the mean of the known vectors for the word, but as a wrong answer where the expected word is unknown."""
 Case = Literal["unicode", "ascii"]
 """The letters whose case is ignored: all, as in gensim, or a to z, as in word2vec.c."""
 
@@ -28,7 +30,6 @@ TO_UPPER: dict[Case, Callable[[str], str]] = {
     "unicode": str.upper,
     "ascii": lambda word: word.encode().upper().decode(),  # bytes.upper changes only a to z
 }
-MAX_LINE_BYTES = 1 << 20
 RESAMPLES = 1000
 QUESTIONS_PER_BATCH = 8 * QUERIES_PER_BATCH
 
@@ -64,18 +65,6 @@ class WordIndex(NamedTuple):
         return rows
 
 
-def _read_lines(path: AnyPath) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file."""
-    with open_input(path) as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
-            if len(line) == MAX_LINE_BYTES:
-                raise InputError(f"{os.fspath(path)}: line {number} is over {MAX_LINE_BYTES:,} bytes; is this a set?")
-            try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError:
-                raise InputError(f"{os.fspath(path)}: line {number} is not UTF-8") from None
-
-
 class Similarity(NamedTuple):
     """Correlation of a model's cosines with human judgments of word pairs."""
 
@@ -104,8 +93,7 @@ def evaluate_similarity(
 
     Args:
       top: the number of known words, the most frequent ones; None for all.
-      unknown: "skip" leaves out pairs with unknown words; "wrong" takes 0 for their cosine, as gensim does with
-        `dummy4unknown`; "mean" takes the mean of the known vectors for each unknown word.
+      unknown: how a pair with an unknown word counts (`Unknown`).
 
     Raises:
       InputError: the file cannot be read, or fewer than two of its pairs can be compared.
@@ -134,23 +122,19 @@ def evaluate_similarity(
 
 def _read_pairs(path: AnyPath) -> Iterator[tuple[str, str, float]]:
     """Yield the lines that gensim takes for pairs; other lines are ignored."""
-    for line in _read_lines(path):
-        fields = line.upper().split("\t")
-        try:
-            a, b, score = fields[0], fields[1], float(fields[2])
-        except (ValueError, IndexError):
-            continue
-        if not line.startswith("#") and len(fields) == 3 and math.isfinite(score):
-            yield a, b, score
+    with open_input(path) as file:
+        for line in read_lines(file, os.fspath(path)):
+            with contextlib.suppress(ValueError):  # not three fields, or no number
+                a, b, score = line.upper().split("\t")
+                if not line.startswith("#") and math.isfinite(float(score)):
+                    yield a, b, float(score)
 
 
 def _cosines(one: Float[np.ndarray, "P D"], other: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P"]:
     """Round where gensim rounds, so that pairs of nearly equal cosine have the same ranks."""
-    units = []
-    for rows in (one.astype(np.float64), other.astype(np.float64)):
-        length = np.linalg.norm(rows, axis=1, keepdims=True)
-        units.append((rows * (1 / np.where(length > 0, length, 1))).astype(np.float32))
-    return np.vecdot(*units)
+    rows = np.stack([one, other]).astype(np.float64)
+    length = np.linalg.norm(rows, axis=2, keepdims=True)
+    return np.vecdot(*(rows * (1 / np.where(length > 0, length, 1))).astype(np.float32))
 
 
 def spearman_interval(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -199,15 +183,12 @@ def evaluate_analogies(
     `top=30_000, candidates=1, case="ascii"`. Both give the numbers of the original.
 
     Args:
-      path: a file of questions, four words a line, in sections that begin with a `: name` line.
+      path: questions of four words a line, in sections that begin with a `: name` line.
       top: the number of known words, the most frequent ones, which alone may be answers; None for all.
       method: how answers are scored, "3cosadd" or "3cosmul" (Levy and Goldberg, 2014).
-      unknown: "skip" leaves out questions with unknown words; "wrong" counts them as failures, as gensim does with
-        `dummy4unknown`; "mean" takes the mean of the known vectors for each unknown word of a, b and c, and counts
-        an unknown d as a failure.
-      candidates: the number of best answers searched for one that is not a word of the question in another case;
-        1 takes the best answer.
-      case: the letters whose case is ignored.
+      unknown: how a question with an unknown word counts (`Unknown`).
+      candidates: the number of best answers searched for one that is not a word of the question in another case.
+      case: the letters whose case is ignored (`Case`).
 
     Raises:
       InputError: the file cannot be read, or holds no questions.
@@ -235,12 +216,13 @@ def _read_questions(
     """Return the names of the sections, and the section and word ids of each question."""
     names: list[str] = []
     section, questions = [], []
-    for line in _read_lines(path):
-        if line.startswith(": "):
-            names.append(line.lstrip(": ").strip())
-        elif names and len(words := line.split()) == 4:
-            section.append(len(names) - 1)
-            questions.append(index.ids([*map(TO_UPPER[case], words)]))
+    with open_input(path) as file:
+        for line in read_lines(file, os.fspath(path)):
+            if line.startswith(": "):
+                names.append(line.lstrip(": ").strip())
+            elif names and len(words := line.split()) == 4:
+                section.append(len(names) - 1)
+                questions.append(index.ids([*map(TO_UPPER[case], words)]))
     if not questions:
         raise InputError(f"{os.fspath(path)}: holds no questions; they are four words a line, after a line ': section'")
     return names, np.array(section), np.array(questions)
@@ -251,8 +233,7 @@ def _is_correct(
 ) -> Bool[np.ndarray, " Q"]:
     """Return whether the best answer to each question is its fourth word.
 
-    Most words have one spelling. A question of such words has no candidate to reject, so its best answer suffices,
-    which is faster.
+    One candidate suffices, and is faster, where each word of the question has one spelling.
     """
     table = normalize(jnp.asarray(index.table, jnp.float32))
     first_ids = np.array(index.ids(index.spellings))  # of words with the same spelling

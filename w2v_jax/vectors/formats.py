@@ -12,7 +12,7 @@ from ..errors import InputError, check_one_of
 from ..files import atomic_write, open_input
 from .endings import PROJECTOR, AnyPath, check_ending, check_source
 from .safetensors_format import read_safetensors, write_safetensors
-from .table import Matrix, Table, cast
+from .table import Table, cast
 from .word2vec_formats import read_binary, read_text, write_binary, write_projector, write_text
 
 Errors = Literal["strict", "replace", "ignore"]
@@ -41,7 +41,12 @@ def load(
     with open_input(name) as file:
         size = os.path.getsize(name) if os.path.isfile(name) and infer_compression(name) is None else 0
         raw = READERS[ending](file, name, size, limit or NO_LIMIT, dtype)
-        words = _decode_words(raw.words, name, errors)
+    try:
+        words = [word.decode("utf-8", errors) for word in raw.words]
+    except UnicodeDecodeError as error:
+        number = raw.words.index(error.object) + 1
+        raise InputError(f"{name}: word {number}, {error.object[:40]!r}, is not UTF-8; errors 'replace' or 'ignore' "
+                         "would read it (convert --errors)") from None  # fmt: skip
 
     def take(words: Sequence[str], rows: slice | list[int]) -> Table[str]:
         take_rows = lambda array: array[rows] if len(array) == len(raw.vectors) else array
@@ -62,43 +67,24 @@ def save(path: AnyPath, table: Table[str]) -> None:
     name, ending = os.fspath(path), check_ending(path)
     if table.vectors.size == 0:
         raise InputError(f"{name}: there are no vectors to write")
-    tables = {key: _to_format_dtype(rows, ending) for key, rows in table.tables.items()}
-    table = table._replace(vectors=_to_format_dtype(table.vectors, ending), tables=tables)
+    to_format = lambda rows: cast(rows, rows.dtype.name if rows.dtype.name in DTYPES[ending] else "float32")
+    tables = {key: to_format(rows) for key, rows in table.tables.items()}
+    table = table._replace(vectors=to_format(table.vectors), tables=tables)
     _check_finite(table, name)
     if ending == PROJECTOR:
         write_projector(path, table)
         return
-    words = _encode_words(table.words, name, any_word=ending == ".safetensors")
-    with atomic_write(path) as file:
-        WRITERS[ending](file, Table(words, *table[1:]), name)
-
-
-def _to_format_dtype(rows: Matrix, ending: str) -> Matrix:
-    """Convert to float32 if the format cannot hold the dtype."""
-    return cast(rows, rows.dtype.name if rows.dtype.name in DTYPES[ending] else "float32")
-
-
-def _encode_words(words: Sequence[str], name: str, *, any_word: bool) -> list[bytes]:
-    for word in words:
-        if not any_word and (not word or " " in word or "\n" in word):
+    for word in table.words if ending != ".safetensors" else ():
+        if not word or " " in word or "\n" in word:
             raise InputError(
                 f"{name}: word2vec files cannot hold {word!r}; replace its spaces, e.g. by '_', or write .safetensors"
             )
     try:
-        return [word.encode() for word in words]
+        words = [word.encode() for word in table.words]
     except UnicodeEncodeError as error:
         raise InputError(f"{name}: {error.object!r} is no text that UTF-8 can hold") from None
-
-
-def _decode_words(words: Sequence[bytes], name: str, errors: Errors) -> list[str]:
-    try:
-        return [word.decode("utf-8", errors) for word in words]
-    except UnicodeDecodeError as error:
-        number = words.index(error.object) + 1
-        raise InputError(
-            f"{name}: word {number}, {error.object[:40]!r}, is not UTF-8; "
-            "errors 'replace' or 'ignore' would read it (convert --errors)"
-        ) from None
+    with atomic_write(path) as file:
+        WRITERS[ending](file, Table(words, *table[1:]), name)
 
 
 def _check_finite(table: Table[str], name: str) -> None:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 from typing import BinaryIO
 
 import numpy as np
@@ -32,8 +32,6 @@ MAX_DIM = 1 << 29  # exclusive: numpy's limit for a record of 4-byte numbers
 CHUNK_BYTES = 1 << 20  # stays in the processor's cache
 NUMBERS_PER_WRITE = 1 << 17
 PROJECTOR_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-
-
 Blocks = Iterator[tuple[Sequence[bytes], Matrix]]
 
 
@@ -45,9 +43,7 @@ def read_binary(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLi
     vocab_size, dim = header
     needed = min(vocab_size, limit)
     table = _concat(_read_records(file, name, header, needed), min(needed, size // (4 * dim + 1)), dim, dtype)
-    if b"\n" in b"".join(table.words):  # rare: word2vec.c's newlines
-        return table._replace(words=[word.lstrip(b"\n") for word in table.words])
-    return table
+    return table._replace(words=[word.lstrip(b"\n") for word in table.words])  # word2vec.c's newlines
 
 
 def _read_records(file: BinaryIO, name: str, header: tuple[int, int], needed: int) -> Blocks:
@@ -98,12 +94,9 @@ def _empty_aligned(rows: int, dim: int, dtype: DTypeLike) -> Matrix:
 
 def write_binary(file: BinaryIO, table: Table[bytes], _: str) -> None:
     """Write the same bytes as gensim."""
-    words, vectors, width = table.words, table.vectors, 4 * table.vectors.shape[1]
-    file.write(b"%d %d\n" % vectors.shape)
-    step = max(1, CHUNK_BYTES // width)
-    for start in range(0, len(words), step):
-        rows = np.ascontiguousarray(vectors[start : start + step], "<f4").view(f"V{width}").ravel().tolist()
-        file.write(b"".join(chain.from_iterable(zip(words[start : start + step], repeat(b" "), rows, strict=False))))
+    file.write(b"%d %d\n" % table.vectors.shape)
+    for word, row in zip(table.words, table.vectors.astype("<f4", copy=False), strict=True):
+        file.write(word + b" " + row.tobytes())
 
 
 def read_text(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLike) -> Table[bytes]:

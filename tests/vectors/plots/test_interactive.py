@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 from w2v_jax.vectors.plots import interactive
@@ -47,10 +46,7 @@ def page_of(vectors: KeyedVectors, words: list[str], folder: Path) -> Page:
     return Page((folder / "map.html").read_bytes().decode())
 
 
-def test_page_holds_words_and_neighbours(
-    vectors: KeyedVectors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(interactive, "QUERY_BATCH", 4)  # several batches
+def test_page_holds_words_and_neighbours(vectors: KeyedVectors, tmp_path: Path) -> None:
     words = [*vectors.words[:9], "run3"]
     data = page_of(vectors, words, tmp_path).data
     assert data["title"] == "10 words, by PCA of their vectors"

@@ -11,11 +11,17 @@ from matplotlib.image import imread
 
 from w2v_jax.errors import InputError
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
-from w2v_jax.vectors.plots.analogies import draw_analogies, project_pairs
 from w2v_jax.vectors.plots.curves import draw_curves, read_reports
 from w2v_jax.vectors.plots.interactive import write_interactive_map as write_html
-from w2v_jax.vectors.plots.neighborhood import draw_neighborhood, radial_layout, relative_neighborhood_graph
-from w2v_jax.vectors.plots.word_map import add_neighbors, draw_word_map
+from w2v_jax.vectors.plots.pictures import (
+    add_neighbors,
+    draw_analogies,
+    draw_neighborhood,
+    draw_word_map,
+    project_pairs,
+    radial_layout,
+    relative_neighborhood_graph,
+)
 
 Draw = Callable[[KeyedVectors, Path], None]
 REPORTS = [{"words": 10 * i, "loss": 3 - 0.1 * i, "held_out_loss": 3.0 if i % 2 else None, "spearman": 0.1 * i}

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...files import atomic_write
+from ..endings import check_picture
 
 DPI = 120
 MISSING_GLYPH = "Glyph"  # the warning for a letter that the font lacks, which is drawn as a box
@@ -41,6 +42,7 @@ def new_figure(points: Float[np.ndarray, "n 2"], title: str, *, margin: float, s
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure as PNG or SVG, by the path's ending; equal figures give equal bytes."""
+    check_picture(path)
     ending = os.path.splitext(path)[1][1:]
     metadata = {"Date": None} if ending == "svg" else None
     with atomic_write(path) as file, matplotlib.rc_context({"svg.hashsalt": "w2v_jax"}), warnings.catch_warnings():

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from ...errors import InputError
 from ...files import open_input
-from ..endings import check_picture
 from .canvas import DPI, save_figure
 
 PROGRESS = {"step", "words", "epoch", "targets", "seconds", "compile_seconds", "words_per_second", "resumed"}
@@ -22,11 +21,7 @@ def draw_curves(reports: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     """Draw the losses of a training against the words read, as PNG or SVG by the path's ending.
 
     Any other field of the reports is a quality measure, drawn in a second panel.
-
-    Raises:
-      InputError: there are no reports, or the path cannot be written.
     """
-    check_picture(path)
     if not reports:
         raise InputError("there are no reports to draw")
     measures = sorted({name for report in reports for name in report} - PROGRESS - LOSSES.keys())

@@ -54,7 +54,7 @@ def draw_words(
 
     Args:
       areas: areas of the points, as `scatter` of matplotlib takes them.
-      avoid: further marks, which labels leave free if they can.
+      avoid: as `place_labels` takes it.
     """
     figure: Any = axes.get_figure(root=True)
     axes.scatter(points[:, 0], points[:, 1], s=areas, color=colors, linewidths=0, zorder=2)

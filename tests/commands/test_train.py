@@ -1,0 +1,77 @@
+"""Options that `train` would ignore are refused in one line, before anything is read or written."""
+
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from w2v_jax.cli import main
+from w2v_jax.text.vocabulary import Vocabulary
+from w2v_jax.training import warm_start
+
+NOISE = ("--negative 7", "--noise-power 0.5", "--shared-negatives 16")
+STREAM = ("--batch-tokens 64", "--held-out 0.1", "--lr 0.1", "--whitening 0.2", "--checkpoint-dir saved",
+          "--devices 2", "--init v.bin")  # fmt: skip
+COUNTS = ("--counts-dir kept", "--distance flat", "--subsample-rounds 2", "--count-power 0.5",
+          "--context-smoothing 0.5")  # fmt: skip
+IGNORED = {
+    "negative-sampling": COUNTS,
+    "naive-softmax": NOISE + COUNTS,
+    "softmax": NOISE + COUNTS,
+    "softmax-counts": NOISE + STREAM,
+    "ppmi-svd": (*NOISE, *STREAM, "--epochs 2", "--metrics out.jsonl", "--patience 9"),
+}
+NEEDS = {"--checkpoint-every 9": "--checkpoint-dir", "--patience 9": "--cluster or --coordinator", "--freeze": "--init"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("text.txt").write_text("to be or not to be\n" * 50)
+    return tmp_path
+
+
+def error_of(options: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the error line of a training that is refused and writes no vectors."""
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "text.txt", "--out", "out.bin", *options.split()])
+    assert stop.value.code == 1
+    assert not Path("out.bin").exists()
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("objective", "option"), [(objective, option) for objective, options in IGNORED.items() for option in options]
+)
+def test_an_option_that_the_objective_ignores_is_refused(
+    objective: str, option: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = f"w2v_jax: {objective} does not use {option.split()[0]}; leave it out\n"
+    assert error_of(f"--objective {objective} {option}", capsys) == line
+    assert [path.name for path in folder.iterdir()] == ["text.txt"]
+
+
+@pytest.mark.parametrize(("option", "other"), NEEDS.items())
+def test_an_option_without_the_one_that_it_needs_is_refused(
+    option: str, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = option.split()[0]
+    assert error_of(option, capsys) == f"w2v_jax: {name} needs {other}; add it, or leave out {name}\n"
+
+
+def test_init_without_a_table_of_the_model_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = warm_start.WarmStart(Vocabulary(("to", "be"), (2, 2)), {"input": jnp.zeros((2, 100))})
+    monkeypatch.setattr(warm_start, "load_warm_start", lambda path: start)
+    line = error_of("--init saved --sample 0", capsys)
+    assert line == ("w2v_jax: --init has the tables input, and negative-sampling trains center, outside; "
+                    "name vectors or checkpoints that have one of these\n")  # fmt: skip
+
+
+def test_options_that_the_objective_uses_are_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    options = "--objective softmax-counts --epochs 2 --dim 4 --metrics out.jsonl --sample 0 --distance flat"
+    main(["train", "text.txt", "--out", "out.bin", *options.split()])
+    assert capsys.readouterr().out.endswith("4 vectors in out.bin\n")
+    assert len(Path("out.jsonl").read_text().splitlines()) == 3
