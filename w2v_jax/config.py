@@ -44,7 +44,7 @@ class TextConfig(CheckedConfig):
     """How text becomes words, and which of them get vectors."""
 
     min_count: Annotated[int, UNBOUNDED] = 5
-    """Words seen fewer times than this have no vector; windows close over them."""
+    """Words seen fewer times than this have no vector; they are dropped before windows are formed."""
     max_vocab: Annotated[int | None, UNBOUNDED] = None
     """At most this many words, the most frequent ones; words known from an earlier text come first."""
     lowercase: bool = False
@@ -110,7 +110,7 @@ class MeshConfig(CheckedConfig):
 
     devices: Annotated[int | None, POSITIVE] = None
     """Devices that train; by default one, or all where several processes train together. A CPU becomes as many devices
-    as this says, up to its cores, unless JAX has begun or JAX_NUM_CPU_DEVICES sets another number."""
+    as this says, up to its cores, unless JAX is initialized or JAX_NUM_CPU_DEVICES sets another number."""
     vocabulary_shards: PositiveInt = 1
     """Shards of each table, for a vocabulary that one device cannot hold; their number divides the devices."""
     local_steps: Annotated[int, integer(1, 2**16)] = 1

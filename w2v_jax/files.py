@@ -98,7 +98,11 @@ class _Decompressed(io.RawIOBase):
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Write a local file that gets its name only when it is complete; a failure leaves the old file."""
+    """Write a local file that gets its name only when it is complete; a failure leaves the old file.
+
+    Raises:
+      InputError: as `check_writable`, or the disk fails.
+    """
     target = Path(os.path.realpath(path))  # writes through a link
     check_writable(target)
     temporary = target.with_name(f".{target.name[:50]}.{uuid.uuid4().hex}")

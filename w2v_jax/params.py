@@ -50,6 +50,11 @@ def named_tables(tables: Tables) -> dict[str, Any]:
     return dict(sorted(tables.items())) if isinstance(tables, dict) else tables._asdict()
 
 
+def tables_like(example: Tables, tables: dict[str, Any]) -> Tables:
+    """Return named tables in the NamedTuple or dict that the example is."""
+    return jax.tree.unflatten(jax.tree.structure(example), [tables[name] for name in named_tables(example)])
+
+
 def tables_from_names(tables: dict[str, Any]) -> Tables:
     """Return `Params` where the names are those of its tables, and the dict itself elsewhere."""
     return Params(**tables) if set(tables) == set(Params._fields) else tables

@@ -73,7 +73,7 @@ def model_for(objective: str, words: Corpus) -> Model:
 def blocks_of(words: Corpus) -> list[Block]:
     """Return a full block and the last, partly empty one."""
     first, *_, last = stream(words, CONFIG, blocks=1)
-    return [Block(*(jnp.asarray(part[0]) for part in some.blocks)) for some in (first, last)]
+    return [Block(*(jnp.asarray(part[0]) for part in dispatch.blocks)) for dispatch in (first, last)]
 
 
 def random_params(words: Corpus, dtype: str = "float64") -> Params:

@@ -10,7 +10,7 @@ import pytest
 from w2v_jax.config import TILE, StreamConfig, TextConfig
 from w2v_jax.params import PAD_ID
 from w2v_jax.sampling import stream as stream_module
-from w2v_jax.sampling.stream import Blocks, expected_steps, stream
+from w2v_jax.sampling.stream import Dispatch, expected_steps, stream
 from w2v_jax.sampling.subsampling import keep_probabilities
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.vocabulary import Vocabulary
@@ -34,7 +34,7 @@ DISTINCT = Corpus.from_sentences([[f"{i:04d}" for i in range(3000)]], TextConfig
 every_corpus = pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
 
 
-def pairs(dispatches: Iterable[Blocks], window: int) -> Iterator[tuple[int, int]]:
+def pairs(dispatches: Iterable[Dispatch], window: int) -> Iterator[tuple[int, int]]:
     """Yield every (center, outside) pair of a stream."""
     for dispatch in dispatches:
         tiles = (part.reshape(-1, TILE + 2 * window) for part in dispatch.blocks)
@@ -45,7 +45,7 @@ def pairs(dispatches: Iterable[Blocks], window: int) -> Iterator[tuple[int, int]
                         yield int(tokens[i]), int(tokens[j])
 
 
-def centers(dispatches: Iterable[Blocks], window: int = 5) -> list[int]:
+def centers(dispatches: Iterable[Dispatch], window: int = 5) -> list[int]:
     slots = [[part[..., window : window + TILE] for part in dispatch.blocks] for dispatch in dispatches]
     return [int(token) for tokens, lines in slots for token in tokens[lines >= 0]]
 

@@ -146,7 +146,7 @@ def test_nothing_to_learn_leaves_no_training_to_resume(tables: Params | None, tm
 @pytest.mark.parametrize("is_last", [False, True])
 def test_nan_tables_replace_no_checkpoint(is_last: bool, corpus: Corpus, tmp_path: Path) -> None:
     """At an interval's end, and at the end of training where only the very last step gives NaN; so after a resume."""
-    steps = sum(some.filled for some in stream(corpus, CONFIG, blocks=64))
+    steps = sum(dispatch.filled for dispatch in stream(corpus, CONFIG, blocks=64))
     bad_step = steps - 1 if is_last else 200
     optimizer = optax.sgd(lambda step: jnp.where(step < bad_step, 0.01, jnp.nan))
     every = steps // loop.BLOCKS_PER_DISPATCH * loop.BLOCKS_PER_DISPATCH if is_last else 1

@@ -3,8 +3,9 @@
 Skip-gram with a learned weight vector for each relative position: score = Σ_d center_d · position_d · outside_d.
 """
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -97,6 +98,35 @@ def test_it_learns_and_its_tables_are_exported(small: Corpus, trained: Saved, gr
     position = np.asarray(vectors.tables["position"])
     np.testing.assert_allclose(vectors.vectors, vectors.tables["center"] * position.mean(0)[None], rtol=1e-6)
     assert (np.abs(position - 1) > 0.01).any(1).all()
+
+
+class PositionTables(NamedTuple):
+    outside: Array
+    center: Array
+    position: Array
+
+
+def test_checkpoints_of_a_named_tuple_of_tables_load_with_their_optimizer(small: Corpus, tmp_path: Path) -> None:
+    in_dict = positional_skipgram(small.vocabulary)
+
+    def batch(block: Block, keys: Array) -> Batch:
+        ids, lines = in_dict.batch(block, keys)
+        return Batch(PositionTables(**ids), lines)
+
+    model = Model(
+        lambda key, vocabulary: PositionTables(**in_dict.init(key, vocabulary)), batch,
+        lambda rows, batch: in_dict.loss(rows._asdict(), batch),
+        lambda tables, counts: in_dict.vectors(tables._asdict(), counts),
+    )  # fmt: skip
+    config, folder = dataclasses.replace(CONFIG, epochs=1), CheckpointConfig(tmp_path)
+    vectors: Any = train(small, config, model=model, optimizer=OPTIMIZER, checkpoints=folder)
+    state, _ = load_checkpoint(tmp_path, OPTIMIZER)
+    assert_tables_equal(state.tables, vectors.params._asdict())
+    assert {name: table.shape for name, table in state.opt_state[0].sum_of_squares.items()} == {
+        name: table.shape for name, table in state.tables.items()
+    }
+    with pytest.raises(InputError, match="another optimizer"):
+        load_checkpoint(tmp_path, optax.adam(0.1))
 
 
 def test_its_checkpoint_and_vectors_file_load(small: Corpus, trained: Saved, tmp_path: Path) -> None:

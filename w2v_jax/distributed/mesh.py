@@ -30,7 +30,7 @@ def make_mesh(config: MeshConfig) -> Mesh | None:
     if count > len(devices) or (distributed and count < len(devices)):
         hint = ", and processes that train together use all their devices" if distributed else ""
         if devices[0].platform == "cpu" and not distributed:
-            hint = "; a CPU has as many as JAX_NUM_CPU_DEVICES says before JAX begins"
+            hint = "; a CPU has as many as JAX_NUM_CPU_DEVICES says before JAX is initialized"
         raise InputError(f"{count} devices were asked for; there are {len(devices)}{hint}")
     if count % shards:
         raise InputError(f"{count} devices cannot be divided into {shards} shards of the vocabulary; "
@@ -43,10 +43,10 @@ def make_mesh(config: MeshConfig) -> Mesh | None:
 
 
 def _split_cpu(devices: int) -> None:
-    """Let a CPU be several devices, where JAX has not begun and the user has not set their number."""
+    """Let a CPU be several devices, where JAX is not initialized and the user has not set their number."""
     is_set = jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")  # type: ignore[attr-defined]
     if 1 < devices <= (os.cpu_count() or 1) and not is_set and not jax.distributed.is_initialized():
-        with contextlib.suppress(RuntimeError):  # JAX has begun
+        with contextlib.suppress(RuntimeError):  # JAX is initialized
             jax.config.update("jax_num_cpu_devices", devices)
 
 

@@ -73,13 +73,13 @@ def merge_replicas(
     Returns:
       The table that the replicas have reached together.
     """
-    dim, moved = merged.shape[1], moved[:, None]
-    all_gone = lambda moved: -jnp.expm1(-jax.lax.psum(moved, DATA))
-    sum_gone = lambda moved: jax.lax.psum(-jnp.expm1(-moved), DATA)
-    in_each = moved / dim
-    overshoot = jax.lax.axis_size(DATA) / max(1, jax.lax.axis_size(DATA) - 1)
-    share = jnp.minimum(all_gone(in_each) / sum_gone(in_each), overshoot / sum_gone(moved))
-    share = jnp.where(sum_gone(in_each) > 0, share, 1)
+    dim, moved, replicas = merged.shape[1], moved[:, None], jax.lax.axis_size(DATA)
+    approach = lambda exponent: -jnp.expm1(-exponent)  # 1 − c, the share of the distance to the minimum that is covered
+    per_direction = moved / dim
+    one_after_another = approach(jax.lax.psum(per_direction, DATA))
+    summed = jax.lax.psum(approach(per_direction), DATA)
+    cap = replicas / max(1, replicas - 1) / jax.lax.psum(approach(moved), DATA)
+    share = jnp.where(summed > 0, jnp.minimum(one_after_another / summed, cap), 1)
     tile = min(ROWS_PER_TILE, len(merged))
 
     def merge(merged: Array, start: Int[Array, ""], is_new: Bool[Array, " tile"]) -> Array:

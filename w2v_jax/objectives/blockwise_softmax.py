@@ -121,14 +121,14 @@ def _weighted_forward(
 ) -> tuple[Any, Any]:
     all_h, all_n = all_gather(h, axes), all_gather(n, axes)
     normalizers = sharded_logsumexp(_log_normalizers(block_size, all_h, candidates, limit), axes)
-    squared = lambda rows: jnp.concatenate([rows, (rows**2).sum(1, keepdims=True)], axis=1).astype(n.dtype)
-    of_candidates, of_h = expectations(
-        block_size, all_h, candidates, normalizers, squared(candidates), all_n[:, None] * squared(all_h), limit
+    with_square = lambda rows: jnp.concatenate([rows, (rows**2).sum(1, keepdims=True)], axis=1).astype(n.dtype)
+    per_center, per_candidate = expectations(
+        block_size, all_h, candidates, normalizers, with_square(candidates), all_n[:, None] * with_square(all_h), limit
     )
-    of_candidates = n[:, None] * psum_scatter(of_candidates, axes)
+    per_center = n[:, None] * psum_scatter(per_center, axes)
     own = local_shard(normalizers, axes)
-    dh, dcandidates = of_candidates[:, :-1].astype(h.dtype), of_h[:, :-1].astype(candidates.dtype)
-    return (n @ own, (of_candidates[:, -1], of_h[:, -1])), (dh, dcandidates, own)
+    dh, dcandidates = per_center[:, :-1].astype(h.dtype), per_candidate[:, :-1].astype(candidates.dtype)
+    return (n @ own, (per_center[:, -1], per_candidate[:, -1])), (dh, dcandidates, own)
 
 
 def _weighted_backward(block_size: int, axes: tuple[str, ...], saved: Any, cotangent: Any) -> tuple[Any, ...]:
@@ -163,26 +163,29 @@ def expectations(
     h: Float[Array, "B D"],
     candidates: Float[Array, "V D"],
     log_normalizer: Float[Array, " B"],
-    of_candidates: Float[Array, "V E"],
-    of_h: Float[Array, "B F"],
+    candidate_values: Float[Array, "V E"],
+    center_values: Float[Array, "B F"],
     limit: Int[Array, ""] | None = None,
 ) -> tuple[Float[Array, "B E"], Float[Array, "V F"]]:
-    """Return (ŷ · of_candidates, ŷᵀ · of_h), with ŷ [B, V] computed block by block.
+    """Return (ŷ · candidate_values, ŷᵀ · center_values), with ŷ [B, V] computed block by block.
 
-    With `of_candidates` the candidates and `of_h` the h, they are Equation 8 with ŷ as the residual.
+    With the candidates and the h as values, they are Equation 8 with ŷ as the residual.
     """
     block_size = min(block_size, len(candidates))
 
     def add(carry: tuple[Array, Array], start: Array, is_new: Array) -> tuple[Array, Array]:
-        sums, rows = carry
+        per_center, per_candidate = carry
         y_hat = jnp.exp(_block_scores(h, candidates, start, is_new) - log_normalizer[:, None])
-        block = jax.lax.dynamic_slice_in_dim(of_candidates, start, block_size)
-        block_sums, block_rows = scores_vjp(y_hat, of_h, block)
-        rows_before = jax.lax.dynamic_slice_in_dim(rows, start, block_size)
-        return sums + block_sums, jax.lax.dynamic_update_slice_in_dim(rows, rows_before + block_rows, start, 0)
+        block = jax.lax.dynamic_slice_in_dim(candidate_values, start, block_size)
+        from_block, of_block = scores_vjp(y_hat, center_values, block)
+        of_block += jax.lax.dynamic_slice_in_dim(
+            per_candidate, start, block_size
+        )  # the last block overlaps the one before
+        return per_center + from_block, jax.lax.dynamic_update_slice_in_dim(per_candidate, of_block, start, 0)
 
     dtype = log_normalizer.dtype
-    init = jnp.zeros((len(h), of_candidates.shape[1]), dtype), jnp.zeros((len(candidates), of_h.shape[1]), dtype)
+    zeros = lambda rows, values: jnp.zeros((len(rows), values.shape[1]), dtype)
+    init = zeros(h, candidate_values), zeros(candidates, center_values)
     return fold_tiles(add, init, len(candidates), block_size, limit)
 
 

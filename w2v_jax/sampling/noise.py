@@ -33,7 +33,7 @@ class AliasTable(NamedTuple):
 
 
 def alias_table(probabilities: Float[np.ndarray, " V"]) -> AliasTable:
-    """Lay V probabilities, in float64, into V boxes of equal size, each shared by at most two words.
+    """Lay V probabilities, in float64, into V columns of equal size, each shared by at most two words.
 
     >>> table = alias_table(np.array([0.75, 0.25]))
     >>> table.threshold.tolist(), table.alias.tolist()
@@ -41,14 +41,14 @@ def alias_table(probabilities: Float[np.ndarray, " V"]) -> AliasTable:
     """
     shares = np.asarray(probabilities, np.float64) * len(probabilities)
     share, alias = array("d", shares.tobytes()), array("q", range(len(shares)))  # a third of the memory of lists
-    poor, rich = (array("q", np.flatnonzero(mask).tobytes()) for mask in (shares < 1, shares >= 1))
-    while poor and rich:
-        word, donor = poor.pop(), rich[-1]
+    small, large = (array("q", np.flatnonzero(mask).tobytes()) for mask in (shares < 1, shares >= 1))
+    while small and large:
+        word, donor = small.pop(), large[-1]
         alias[word] = donor
         share[donor] -= 1 - share[word]
         if share[donor] < 1:
-            poor.append(rich.pop())
-    for word in poor + rich:  # whole but for rounding
+            small.append(large.pop())
+    for word in small + large:  # whole but for rounding
         share[word] = 1.0
     return AliasTable(jnp.asarray(np.array(share, np.float32)), jnp.asarray(np.array(alias, np.int32)))
 
@@ -60,21 +60,21 @@ def noise_table(counts: Integer[np.ndarray, " V"], power: float = 0.75) -> Alias
 
 def draw_negatives(keys: Key[Array, " G"], table: AliasTable, count: int) -> Int[Array, "G {count}"]:
     """Draw `count` noise words for each tile, from the tile's own key: the same on any number of devices."""
-    box = (hash_bits(keys, count) % jnp.uint32(len(table.alias))).astype(jnp.int32)
-    side = (hash_bits(keys, count, offset=count) >> 8).astype(jnp.float32) * jnp.float32(2**-24)
-    return jnp.where(side < table.threshold[box], box, table.alias[box])
+    column = (hash_bits(keys, count) % jnp.uint32(len(table.alias))).astype(jnp.int32)
+    uniform = (hash_bits(keys, count, offset=count) >> 8).astype(jnp.float32) * jnp.float32(2**-24)
+    return jnp.where(uniform < table.threshold[column], column, table.alias[column])
 
 
 def hash_bits(keys: Key[Array, " G"], count: int, offset: int = 0) -> UInt32[Array, "G {count}"]:
-    """Hash (key, counter) to 32 random bits: MurmurHash3's finalizer (Appleby, 2011), once for each word of the key.
+    """Hash (key, counter) to 32 random bits: MurmurHash3's finalizer (Appleby, 2011), once for each integer of the key.
 
     JAX's own generators do not serve here: Threefry takes a tenth of a step on a CPU, and the backend's
     generator ("rbg") ignores all but the first key under `vmap`.
     """
-    words = jax.random.key_data(keys)
+    seeds = jax.random.key_data(keys)
     bits = jnp.uint32(GOLDEN) * (offset + jnp.arange(count, dtype=jnp.uint32))[None]
     for i in (0, -1):
-        bits = bits + words[:, i, None]
+        bits = bits + seeds[:, i, None]
         for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
             bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
         bits = bits ^ (bits >> 16)

@@ -29,8 +29,8 @@ HELD_OUT, KEEP = 0, 1  # which of the seed's sequences a draw is from
 BEYOND = np.array([PAD_ID, -1], np.int32)[:, None, None]  # the token and the line of positions beyond the text
 
 
-class Blocks(NamedTuple):
-    """Some blocks for one dispatch, in numpy."""
+class Dispatch(NamedTuple):
+    """The blocks of one call of the compiled step, in numpy."""
 
     blocks: Block
     """[M, G, S + 2·window]; the last ones of the stream may be empty."""
@@ -59,7 +59,7 @@ def stream(
     start: int = 0,
     held_out: bool = False,
     allgather: AllGather = lambda number: [number],
-) -> Iterator[Blocks]:
+) -> Iterator[Dispatch]:
     """Yield every training token of every epoch, `blocks` blocks at a time; or, once, every held-out token.
 
     Of an epoch's n tiles, block b of B = ⌈n/G⌉ holds the tiles b, B + b, 2B + b, … Epochs continue
@@ -67,60 +67,60 @@ def stream(
     Where processes each read a shard of the text, B is the largest of theirs, so that their epochs end together.
     """
     total, parts, filled, words = sum(allgather(len(corpus.ids))), [], 0, 0
-    for text in _texts(corpus, config, held_out, allgather):
-        at, start = min(start, text.blocks), max(0, start - text.blocks)
-        while at < text.blocks:
-            end = min(at + blocks - filled, text.blocks)
-            parts.append(_tiles(config, text, at, end))
-            at, filled, words = end, filled + end - at, total * (text.epoch * text.blocks + end) // text.blocks
+    for epoch in _epochs(corpus, config, held_out, allgather):
+        at, start = min(start, epoch.blocks), max(0, start - epoch.blocks)
+        while at < epoch.blocks:
+            end = min(at + blocks - filled, epoch.blocks)
+            parts.append(_tiles(config, epoch, at, end))
+            at, filled, words = end, filled + end - at, total * (epoch.number * epoch.blocks + end) // epoch.blocks
             if filled == blocks:
-                yield Blocks(Block(*np.concatenate(parts, axis=1)), filled, words)
+                yield Dispatch(Block(*np.concatenate(parts, axis=1)), filled, words)
                 parts, filled = [], 0
     if parts:
         parts.append(np.broadcast_to(BEYOND[..., None], (2, blocks - filled, *parts[0].shape[2:])))
-        yield Blocks(Block(*np.concatenate(parts, axis=1)), filled, words)
+        yield Dispatch(Block(*np.concatenate(parts, axis=1)), filled, words)
 
 
-class Text(NamedTuple):
+class Epoch(NamedTuple):
     """The tokens of an epoch that are kept."""
 
-    epoch: int
-    before: Int64[np.ndarray, " _"]  # how many of them precede each chunk, and their total
+    number: int
+    kept_before: Int64[np.ndarray, " _"]  # tokens kept before each chunk, and in all
     chunk: Callable[[int], Int32[np.ndarray, "2 n"]]  # the kept tokens of a chunk, above the numbers of their lines
     blocks: int  # B
 
     def copy(self, start: int, out: Int32[np.ndarray, "2 n"]) -> None:
         """Copy the tokens from `start` on, above their lines; positions beyond the text are left as they are."""
-        at, end = max(0, start), min(start + out.shape[1], int(self.before[-1]))
-        chunk = int(np.searchsorted(self.before, at, "right")) - 1
+        at, end = max(0, start), min(start + out.shape[1], int(self.kept_before[-1]))
+        chunk = int(np.searchsorted(self.kept_before, at, "right")) - 1
         while at < end:
-            first, last = self.before[chunk : chunk + 2]
+            first, last = self.kept_before[chunk : chunk + 2]
             stop = min(end, int(last))
             out[:, at - start : stop - start] = self.chunk(chunk)[:, at - first : stop - first]
             at, chunk = stop, chunk + 1
 
 
-def _texts(corpus: Corpus, config: StreamConfig, held_out: bool, allgather: AllGather) -> Iterable[Text]:
+def _epochs(corpus: Corpus, config: StreamConfig, held_out: bool, allgather: AllGather) -> Iterable[Epoch]:
     keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
     chunks = range(-(-len(corpus.ids) // CHUNK))
 
-    def text(epoch: int) -> Text:
-        kept_mask = functools.partial(_kept_mask, corpus, config, keep, held_out, epoch)
-        before = np.cumsum([0, *(np.count_nonzero(kept_mask(chunk)) for chunk in chunks)])
+    def make(number: int) -> Epoch:
+        kept_mask = functools.partial(_kept_mask, corpus, config, keep, held_out, number)
+        kept_before = np.cumsum([0, *(np.count_nonzero(kept_mask(chunk)) for chunk in chunks)])
         kept = lambda chunk: np.take(_with_lines(corpus, config, chunk), np.flatnonzero(kept_mask(chunk)), axis=1)
         chunk = functools.lru_cache(3 * config.batch_tokens // TILE)(kept)  # places move on slowly
-        tiles = -(-int(before[-1]) // TILE)
-        return Text(epoch, before, chunk, max(allgather(-(-tiles // (config.batch_tokens // TILE)))))
+        tiles = -(-int(kept_before[-1]) // TILE)
+        return Epoch(number, kept_before, chunk, max(allgather(-(-tiles // (config.batch_tokens // TILE)))))
 
-    return map(text, range(1 if held_out else config.epochs))
+    return map(make, range(1 if held_out else config.epochs))
 
 
-def _tiles(config: StreamConfig, text: Text, first: int, end: int) -> Int32[np.ndarray, "2 M G C"]:
+def _tiles(config: StreamConfig, epoch: Epoch, first: int, end: int) -> Int32[np.ndarray, "2 M G C"]:
     """Return the tiles of some blocks, above their lines."""
     places, window = config.batch_tokens // TILE, config.window
     tokens = np.broadcast_to(BEYOND, (2, places, (end - first) * TILE + 2 * window)).copy()
     for place in range(places):
-        text.copy((place * text.blocks + first) * TILE - window, tokens[:, place])
+        epoch.copy((place * epoch.blocks + first) * TILE - window, tokens[:, place])
     return np.lib.stride_tricks.sliding_window_view(tokens, TILE + 2 * window, axis=2)[:, :, ::TILE].swapaxes(1, 2)
 
 

@@ -92,7 +92,11 @@ class Corpus:
     def from_sentences(
         cls, sentences: Iterable[Iterable[str]], config: TextConfig | None = None, *, known: Vocabulary | None = None
     ) -> "Corpus":
-        """Encode sentences, each a list of words, without normalization or lower-casing; raise as `from_file`."""
+        """Encode sentences, each a list of words, without normalization or lower-casing.
+
+        Raises:
+          InputError: as `from_file`, or a sentence is not a list of words.
+        """
         config, chunks = config or TextConfig(), chunk_sentences(sentences)
         with tempfile.TemporaryDirectory() as folder:  # mapped files outlive their names
             vocabulary, tokens = encode(chunks, config, "the sentences", Path(folder), known=known)

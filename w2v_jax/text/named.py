@@ -25,6 +25,9 @@ def named_corpus(name: str, *, cache: str | os.PathLike[str] | None = None) -> P
 
     `docstrings` is the documentation of the standard library and of the installed packages, 1.5 to 2
     million words, one paragraph a line. `text8` is the first 100 MB of cleaned Wikipedia (Mahoney, 2006).
+
+    Raises:
+      InputError: no corpus has this name, or it cannot be downloaded.
     """
     folder = cache_folder(cache)
     if name == "text8":

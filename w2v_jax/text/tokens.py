@@ -35,6 +35,9 @@ class TokenChunk(NamedTuple):
 def tokenize(text: Iterable[bytes], config: TextConfig, name: str) -> Iterator[TokenChunk]:
     """Split a UTF-8 text into lines at line feeds and into words at Unicode whitespace.
 
+    Raises:
+      InputError: the text holds a NUL byte, invalid UTF-8, or a word of over a million characters.
+
     >>> chunk, end = tokenize([b"to be or\\nnot to be\\n"], TextConfig(), "text")
     >>> [chunk.types[i] for i in chunk.indices], chunk.line_lengths.tolist()
     (['to', 'be', 'or', 'not', 'to', 'be', ''], [3, 3, 1])
@@ -50,7 +53,11 @@ def tokenize(text: Iterable[bytes], config: TextConfig, name: str) -> Iterator[T
 
 
 def chunk_sentences(sentences: Iterable[Iterable[str]]) -> Iterator[TokenChunk]:
-    """Convert lists of words to chunks, each sentence a line."""
+    """Convert lists of words to chunks, each sentence a line.
+
+    Raises:
+      InputError: a sentence is not a list of words.
+    """
     sentences = iter(sentences)
     while batch := list(itertools.islice(sentences, CHUNK_SENTENCES)):
         lines = [list(sentence) for sentence in batch]

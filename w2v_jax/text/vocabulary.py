@@ -38,7 +38,11 @@ class Vocabulary:
         return word in self.index
 
     def __getitem__(self, word: str) -> int:
-        """Return the id of a word; the InputError for an unknown one suggests close spellings."""
+        """Return the id of a word.
+
+        Raises:
+          InputError: the word is not in the vocabulary; the message suggests close spellings.
+        """
         if word in self.index:
             return self.index[word]
         close = [w for w in (word.lower(), word.capitalize(), word.upper()) if w in self.index]

@@ -30,7 +30,7 @@ from ..config import TILE, CheckpointConfig, MeshConfig, TrainConfig
 from ..distributed.processes import process_allgather, process_allgather_int, translate_peer_errors
 from ..errors import InputError, PeerLostError, TrainingInterrupted
 from ..files import atomic_write
-from ..params import Tables, named_tables
+from ..params import Tables, named_tables, tables_like
 from ..sampling.stream import CHUNK, HELD_OUT_SPAN
 from ..signals import stop_requests
 from ..text.corpus import Corpus
@@ -69,15 +69,17 @@ def run_fingerprint(
         "replicas": mesh.devices if mesh.local_steps > 1 else None,
         "tables": {name: shape(table) for name, table in named_tables(state.tables).items()},
         "num_rows": named_tables(num_rows),
-        "optimizer": optimizer_fingerprint(state.opt_state),
+        "optimizer": optimizer_fingerprint(state.opt_state, state.tables),
         "initialization": None if tables is None else _sha256(*map(np.asarray, jax.tree.leaves(tables))),
         "frozen mask": None if frozen is None else _sha256(*map(np.asarray, jax.tree.leaves(frozen))),
     }
 
 
-def optimizer_fingerprint(opt_state: optax.OptState) -> str:
-    """Return the shapes and types of an optimizer's state."""
-    return str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", opt_state))
+def optimizer_fingerprint(opt_state: optax.OptState, tables: Tables) -> str:
+    """Return the shapes and types of an optimizer's state, the same for tables in a NamedTuple and in a dict."""
+    is_tables = lambda node: type(node) is type(tables)
+    named = jax.tree.map(lambda node: named_tables(node) if is_tables(node) else node, opt_state, is_leaf=is_tables)
+    return str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", named))
 
 
 def storable(state: TrainState) -> dict[str, Any]:
@@ -169,9 +171,7 @@ class Checkpoints:
         if not (self.folder / VOCABULARY_FILE).exists():
             self._write_vocabulary()
         state = saved.state
-        tables = jax.tree.unflatten(
-            jax.tree.structure(fresh.tables), [state["tables"][name] for name in named_tables(fresh.tables)]
-        )
+        tables = tables_like(fresh.tables, state["tables"])
         key = jax.random.wrap_key_data(state["key"], impl=jax.random.key_impl(fresh.key))
         return TrainState(tables, state["opt_state"], key, state["step"]), self.latest, words
 

@@ -125,12 +125,12 @@ def train(
             words_per_epoch=words_per_epoch, step=step, words_before=words, compile_seconds=compile_seconds,
         )  # fmt: skip
         stack.enter_context(translate_peer_errors())  # here too, so that the checkpoints receive PeerLostError
-        for some in stream(
+        for dispatch in stream(
             corpus, _of_this_process(config), blocks=blocks, start=step, allgather=process_allgather_int
         ):
-            carry, metrics = run(carry, shard_blocks(some.blocks, sharding))
+            carry, metrics = run(carry, shard_blocks(dispatch.blocks, sharding))
             state = carry.state if mesh.local_steps > 1 else carry
-            step, words = step + some.filled, some.words
+            step, words = step + dispatch.filled, dispatch.words
             if saved:
                 saved.save_if_due(state, step, words)
             export = functools.partial(export_vectors, model, state.tables, num_rows, vocabulary, whitening, copy=True)
@@ -195,9 +195,9 @@ def make_held_out_loss(
         held_out = stream(
             corpus, _of_this_process(config), blocks=BLOCKS_PER_DISPATCH, held_out=True, allgather=process_allgather_int
         )
-        for i, some in enumerate(held_out):
+        for i, dispatch in enumerate(held_out):
             first = jnp.int32(i * BLOCKS_PER_DISPATCH)
-            running = running.add(jax.device_get(metrics_of(tables, shard_blocks(some.blocks, sharding), first)))
+            running = running.add(jax.device_get(metrics_of(tables, shard_blocks(dispatch.blocks, sharding), first)))
         return running.mean if running.targets else None
 
     return held_out_loss

@@ -14,7 +14,7 @@ from ..distributed.collectives import VOCABULARY
 from ..distributed.mesh import pad_tables
 from ..errors import InputError
 from ..models.model import Model
-from ..params import Params, Tables, named_tables
+from ..params import Params, Tables, named_tables, tables_like
 from ..text.vocabulary import Vocabulary
 from ..vectors.whitening import partial_whiten
 from .row_sparse import RowSparse, map_table_leaves, row_sparse
@@ -64,9 +64,7 @@ def init_state(
     if tables is not None:
         expected = jax.eval_shape(lambda: model.init(key, vocabulary))
         _check_shapes(tables, expected)
-        tables = jax.tree.unflatten(
-            jax.tree.structure(expected), [named_tables(tables)[n] for n in named_tables(expected)]
-        )
+        tables = tables_like(expected, named_tables(tables))
 
     def make(key: PRNGKeyArray, tables: Tables | None) -> TrainState:
         fresh = model.init(key, vocabulary) if tables is None else jax.tree.map(jnp.array, tables)

@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import Array, Int
 
 from ..errors import InputError
-from ..params import Tables, named_tables, tables_from_names
+from ..params import Tables, named_tables, tables_from_names, tables_like
 from ..text.vocabulary import Vocabulary
 from ..vectors.keyed_vectors import KeyedVectors
 from .checkpoints import VOCABULARY_FILE, optimizer_fingerprint, short_message
@@ -88,7 +88,7 @@ def grow(tables: Tables, old: Vocabulary, new: Vocabulary, fresh: Tables) -> Tab
     for name, table in known.items():
         if name in grown:
             grown[name] = _follow_words(table, grown[name], old, new, name)
-    return jax.tree.unflatten(jax.tree.structure(fresh), [grown[name] for name in named_tables(fresh)])
+    return tables_like(fresh, grown)
 
 
 def grow_state(
@@ -154,7 +154,11 @@ def _load_newest(
             fingerprint = saved["training"]
             vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, fingerprint["vocabulary"])
             target = _restore_target(fingerprint["tables"], optimizer, fingerprint["key type"])
-            if optimizer and optimizer_fingerprint(target["opt_state"]) != fingerprint["optimizer"]:
+            if (
+                optimizer
+                and optimizer_fingerprint(target["opt_state"], tables_from_names(target["tables"]))
+                != fingerprint["optimizer"]
+            ):
                 raise InputError(f"{folder / str(newest)}: is of another optimizer; give the one it was trained with")
             on_host = ocp.checkpoint_utils.construct_restore_args(target)  # whatever devices it was saved from
             wanted = ocp.args.PyTreeRestore(target, restore_args=on_host, partial_restore=True)

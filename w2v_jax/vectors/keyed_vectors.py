@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from ..errors import InputError
 from ..objectives.softmax import log_probs
-from ..params import Params
+from ..params import Params, named_tables
 from ..text.vocabulary import Vocabulary
 from . import formats, search
 from .endings import AnyPath
@@ -124,7 +124,7 @@ class KeyedVectors:
     @property
     def tables(self) -> Mapping[str, AnyMatrix]:
         """The trained tables by name; empty if they were not kept."""
-        return self.params._asdict() if isinstance(self.params, Params) else self.params or {}
+        return {} if self.params is None else named_tables(self.params)
 
     @functools.cached_property
     def outside(self) -> "KeyedVectors":

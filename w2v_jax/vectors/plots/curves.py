@@ -21,6 +21,9 @@ def draw_curves(reports: Sequence[Mapping[str, Any]], path: str | os.PathLike[st
     """Draw the losses of a training against the words read, as PNG or SVG by the path's ending.
 
     Any other field of the reports is a quality measure, drawn in a second panel.
+
+    Raises:
+      InputError: there are no reports, or the path cannot be written.
     """
     if not reports:
         raise InputError("there are no reports to draw")
