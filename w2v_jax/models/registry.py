@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ..text.vocabulary import Vocabulary
     from .model import Model
 
-MODELS = {  # objective → module of this room, whose `from_config` makes the model
+MODELS = {  # objective → module of this package, whose `from_config` makes the model
     "negative-sampling": "skipgram",
     "naive-softmax": "naive_softmax",
     "softmax": "blockwise_softmax",

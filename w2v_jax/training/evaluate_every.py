@@ -9,11 +9,11 @@ from .reports import Export, Report
 
 
 class EvaluateEvery:
-    """A callback of training that measures the vectors where the steps have crossed a multiple of `steps`.
+    """A callback of training that measures the vectors every `steps` steps, and may stop the training.
 
-    These places depend on nothing but the steps, so the same seed is measured, and stopped, at the same ones.
-    (A resumed training is also measured at its first report.) Reports come where dispatches end, every 64 blocks,
-    or where replicas are merged, so that fewer steps than those are measured there.
+    Measurements come at the end of the dispatch in which a multiple of `steps` falls: every 64 blocks at most, or at
+    the merges of replicas. The clock has no part in it, so the same seed is measured and stopped at the same steps.
+    A resumed training is also measured at its first report.
 
     Args:
       steps: blocks, or passes over the counts, between two measurements.
