@@ -140,7 +140,7 @@ def test_frozen_needs_tables_and_masks_of_their_size(corpus: Corpus) -> None:
     masks = Params(np.ones(12, bool), np.ones(3, bool))
     with pytest.raises(InputError, match=r"^frozen keeps rows of `tables` as they are; give those tables$"):
         train(corpus, CONFIG, frozen=masks)
-    with pytest.raises(InputError, match=r"^the frozen mask of outside has the shape \(3,\); it needs \(12,\)$"):
+    with pytest.raises(InputError, match=r"^the outside frozen mask has the shape \(3,\); .* need \(12,\)$"):
         train(corpus, CONFIG, tables=init_params(KEY, 12, 16), frozen=masks)
 
 

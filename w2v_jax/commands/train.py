@@ -158,9 +158,9 @@ def _train_stream(
         if config.whitening is None:
             config = dataclasses.replace(config, whitening=0.0)
         if freeze:
-            if known.all() and set(start.tables) >= set(fresh._fields):
+            if known.all() and start.tables.keys() >= named_tables(fresh).keys():
                 raise InputError("freeze leaves nothing to learn: the text has no new words; give a lower --min-count")
-            frozen = type(fresh)(*(known & (name in start.tables) for name in fresh._fields))
+            frozen = {name: known & (name in start.tables) for name in named_tables(fresh)}
     return train(
         corpus, config, model=model, callbacks=callbacks, checkpoints=checkpoints, tables=tables, frozen=frozen,
         mesh=devices,

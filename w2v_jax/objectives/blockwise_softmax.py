@@ -57,10 +57,7 @@ def blockwise_softmax_loss(
     dtype = accumulation_dtype(center_vectors, outside_vectors)
     indices = outside_indices.reshape(outside_indices.shape[0], math.prod(outside_indices.shape[1:]))
     weights = jnp.ones(indices.shape, dtype) if weights is None else weights.reshape(indices.shape).astype(dtype)
-    h, candidates = (
-        center_vectors.astype(dtype),
-        outside_vectors.astype(dtype),
-    )  # both gradients are summed in this type
+    h, candidates = center_vectors.astype(dtype), outside_vectors.astype(dtype)  # the type that gradients are summed in
     # The backward pass gathers the outside vectors again, rather than keep B·C of them.
     seen = jax.checkpoint(lambda h, candidates: (h[:, None] * candidates[indices]).sum(-1))(h, candidates)
     log_normalizer = log_normalizers(block_size, h, candidates)
@@ -178,9 +175,8 @@ def expectations(
         y_hat = jnp.exp(_block_scores(h, candidates, start, is_new) - log_normalizer[:, None])
         block = jax.lax.dynamic_slice_in_dim(candidate_values, start, block_size)
         from_block, of_block = scores_vjp(y_hat, center_values, block)
-        of_block += jax.lax.dynamic_slice_in_dim(
-            per_candidate, start, block_size
-        )  # the last block overlaps the one before
+        # The last block overlaps the one before, whose sums stay.
+        of_block += jax.lax.dynamic_slice_in_dim(per_candidate, start, block_size)
         return per_center + from_block, jax.lax.dynamic_update_slice_in_dim(per_candidate, of_block, start, 0)
 
     dtype = log_normalizer.dtype

@@ -117,7 +117,7 @@ class Checkpoints:
             raise InputError(f"{self.folder}: another training writes there; wait for it, or name another") from None
         except (OSError, ValueError) as error:
             self.stack.close()
-            reason = getattr(error, "strerror", None) or short_message(error)
+            reason = getattr(error, "strerror", None) or _short_message(error)
             raise InputError(f"{self.folder}: cannot hold checkpoints: {reason}; name another folder") from error
         if self.latest is not None and not config.resume:
             self.orbax.close()
@@ -150,27 +150,20 @@ class Checkpoints:
             self._write_vocabulary()
             return fresh, 0, 0
         at = self.folder / str(self.latest)
-        try:
-            with translate_peer_errors():
-                about = self.orbax.restore(self.latest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
-                saved_fingerprint, words = about["training"], int(about["words"])
-                items = self.fingerprint.items()
-                differences = (_difference(name, saved_fingerprint.get(name), value) for name, value in items)
-                if message := "; ".join(filter(None, differences)):
-                    raise InputError(f"{at}: is of another training: {message}")
-                target = jax.tree.map(
-                    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), storable(fresh)
-                )
-                saved = self.orbax.restore(self.latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))
-        except InputError:
-            raise
-        except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
-            raise InputError(f"{at}: cannot be read; if it is one of this training's checkpoints, delete it, to resume "
-                             f"from the one before: {short_message(error)}") from error  # fmt: skip
+        with translate_orbax_errors(f"{at}: cannot be read; if it is one of this training's checkpoints, delete it, "
+                                    "to resume from the one before"):  # fmt: skip
+            about = self.orbax.restore(self.latest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
+            saved_fingerprint, words = about["training"], int(about["words"])
+            items = self.fingerprint.items()
+            differences = (_difference(name, saved_fingerprint.get(name), value) for name, value in items)
+            if message := "; ".join(filter(None, differences)):
+                raise InputError(f"{at}: is of another training: {message}")
+            like = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+            target = ocp.args.StandardRestore(jax.tree.map(like, storable(fresh)))
+            state = self.orbax.restore(self.latest, args=ocp.args.Composite(state=target)).state
         self._log(f"resumed from step {self.latest:,}")
         if not (self.folder / VOCABULARY_FILE).exists():
             self._write_vocabulary()
-        state = saved.state
         tables = tables_like(fresh.tables, state["tables"])
         key = jax.random.wrap_key_data(state["key"], impl=jax.random.key_impl(fresh.key))
         return TrainState(tables, state["opt_state"], key, state["step"]), self.latest, words
@@ -220,15 +213,8 @@ class Checkpoints:
         if self.resume and jax.process_index() == 0:
             print(f"{self.folder}: {message}", file=sys.stderr)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            with translate_peer_errors():
-                yield
-        except InputError:
-            raise
-        except Exception as error:  # of any kind, perhaps from the last checkpoint's background write
-            raise InputError(f"{self.folder}: a checkpoint cannot be written: {short_message(error)}") from error
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return translate_orbax_errors(f"{self.folder}: a checkpoint cannot be written")
 
 
 def _difference(name: str, saved: Any, current: Any) -> str:
@@ -238,7 +224,19 @@ def _difference(name: str, saved: Any, current: Any) -> str:
     return f"the {name} differs" if name in DIGESTS else f"{name} is {saved} there and {current} here"
 
 
-def short_message(error: Exception) -> str:
+@contextlib.contextmanager
+def translate_orbax_errors(message: str) -> Iterator[None]:
+    """Turn whatever Orbax and tensorstore raise, perhaps from a write in the background, into an InputError."""
+    try:
+        with translate_peer_errors():
+            yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{message}: {_short_message(error)}") from error
+
+
+def _short_message(error: Exception) -> str:
     """Return a message of Orbax or tensorstore as one line, without its place in their source."""
     return re.split(r" \[[a-z_ ]+=", " ".join(str(error).split()))[0] or type(error).__name__
 

@@ -22,7 +22,7 @@ from ..distributed.replicas import init_replicas
 from ..errors import InputError
 from ..models.model import Model
 from ..models.registry import named_model
-from ..params import Tables, named_tables
+from ..params import Tables, named_tables, tables_like
 from ..sampling.stream import expected_steps, stream
 from ..sampling.windows import Block
 from ..text.corpus import Corpus
@@ -33,7 +33,7 @@ from .checkpoints import Checkpoints, run_fingerprint
 from .replica_step import make_replica_steps
 from .reports import Callback, Reports, RunningMean
 from .row_sparse import RowSparse, row_sparse
-from .state import TrainState, init_state, whiten_tables
+from .state import TrainState, check_shapes, init_state, whiten_tables
 from .step import Metrics, make_loss, make_train_step, shard_step, step_key
 
 BLOCKS_PER_DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
@@ -98,6 +98,7 @@ def train(
     shapes = jax.eval_shape(lambda: model.init(key, vocabulary))
     whitening = model.whitening if config.whitening is None else config.whitening
     _check_tables(shapes, tables, frozen, whitening)
+    frozen = frozen and tables_like(shapes, named_tables(frozen))
     sparse = row_sparse(optimizer) if optimizer else default_optimizer(corpus, config)
     state = init_state(model, key, vocabulary, sparse, tables=tables, mesh=devices)
     num_rows = jax.tree.map(len, shapes)
@@ -252,14 +253,7 @@ def _check_tables(shapes: Tables, tables: Tables | None, frozen: Tables | None, 
         return
     if tables is None:
         raise InputError("frozen keeps rows of `tables` as they are; give those tables")
-    if type(frozen) is not type(shapes) or set(named_tables(frozen)) != set(names):
-        raise InputError(f"frozen has masks of {', '.join(named_tables(frozen))}; "
-                         f"this model needs one for each of {', '.join(names)}")  # fmt: skip
-    for name, mask in named_tables(frozen).items():
-        if np.shape(mask) != names[name].shape[:1]:
-            raise InputError(
-                f"the frozen mask of {name} has the shape {np.shape(mask)}; it needs {names[name].shape[:1]}"
-            )
+    check_shapes("frozen mask", frozen, shapes, rank=1)
     if whitening:
         raise InputError(f"whitening is {whitening}, which would change the frozen rows too; give whitening=0.0")
 

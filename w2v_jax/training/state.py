@@ -63,7 +63,7 @@ def init_state(
     """
     if tables is not None:
         expected = jax.eval_shape(lambda: model.init(key, vocabulary))
-        _check_shapes(tables, expected)
+        check_shapes("table", tables, expected)
         tables = tables_like(expected, named_tables(tables))
 
     def make(key: PRNGKeyArray, tables: Tables | None) -> TrainState:
@@ -94,12 +94,12 @@ def whiten_tables(tables: Tables, power: float) -> Tables:
     return {**tables, **pair} if isinstance(tables, dict) else tables._replace(**pair)
 
 
-def _check_shapes(tables: Tables, expected: Tables) -> None:
-    if set(named_tables(tables)) != set(named_tables(expected)):
-        raise InputError(f"the tables are {', '.join(named_tables(tables))}; "
-                         f"this model has {', '.join(named_tables(expected))}")  # fmt: skip
-    for name, table in named_tables(tables).items():
-        if np.shape(table) != (shape := named_tables(expected)[name].shape):
-            raise InputError(
-                f"the {name} table has the shape {np.shape(table)}; this model and vocabulary need {shape}"
-            )
+def check_shapes(kind: str, tables: Tables, expected: Tables, rank: int = 2) -> None:
+    """Refuse tables, or with rank 1 masks of their rows, whose names or shapes are not the model's."""
+    given, wanted = named_tables(tables), named_tables(expected)
+    if set(given) != set(wanted):
+        raise InputError(f"the {kind}s are {', '.join(given)}; this model has {', '.join(wanted)}")
+    for name, table in given.items():
+        if np.shape(table) != (shape := wanted[name].shape[:rank]):
+            message = f"the {name} {kind} has the shape {np.shape(table)}; this model and vocabulary need {shape}"
+            raise InputError(message)

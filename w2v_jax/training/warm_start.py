@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..params import Tables, named_tables, tables_from_names, tables_like
 from ..text.vocabulary import Vocabulary
 from ..vectors.keyed_vectors import KeyedVectors
-from .checkpoints import VOCABULARY_FILE, optimizer_fingerprint, short_message
+from .checkpoints import VOCABULARY_FILE, optimizer_fingerprint, translate_orbax_errors
 from .row_sparse import RowSparse, map_table_leaves, row_sparse
 from .state import TrainState, whiten_tables
 
@@ -143,31 +143,24 @@ def _load_newest(
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs there that it only reads
-    try:
-        with ocp.CheckpointManager(
-            folder.absolute(), options=ocp.CheckpointManagerOptions(read_only=True)
-        ) as checkpoints:
-            newest = checkpoints.latest_step()
-            if newest is None:
-                raise InputError(f"{folder}: holds no checkpoint; name the folder that training was given for them")
-            saved = checkpoints.restore(newest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about
-            fingerprint = saved["training"]
-            vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, fingerprint["vocabulary"])
-            target = _restore_target(fingerprint["tables"], optimizer, fingerprint["key type"])
-            if (
-                optimizer
-                and optimizer_fingerprint(target["opt_state"], tables_from_names(target["tables"]))
-                != fingerprint["optimizer"]
-            ):
-                raise InputError(f"{folder / str(newest)}: is of another optimizer; give the one it was trained with")
-            on_host = ocp.checkpoint_utils.construct_restore_args(target)  # whatever devices it was saved from
-            wanted = ocp.args.PyTreeRestore(target, restore_args=on_host, partial_restore=True)
-            state = checkpoints.restore(newest, args=ocp.args.Composite(state=wanted)).state
-    except InputError:
-        raise
-    except Exception as error:  # Orbax and tensorstore raise many kinds for a damaged file
-        raise InputError(f"{folder}: its newest checkpoint cannot be read; if it is one of a training's checkpoints, "
-                         f"delete it, for the one before: {short_message(error)}") from error  # fmt: skip
+    reader = ocp.CheckpointManagerOptions(read_only=True)
+    with (
+        translate_orbax_errors(f"{folder}: its newest checkpoint cannot be read; if it is one of a training's "
+                               "checkpoints, delete it, for the one before"),
+        ocp.CheckpointManager(folder.absolute(), options=reader) as checkpoints,
+    ):  # fmt: skip
+        newest = checkpoints.latest_step()
+        if newest is None:
+            raise InputError(f"{folder}: holds no checkpoint; name the folder that training was given for them")
+        fingerprint = checkpoints.restore(newest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about["training"]
+        vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, fingerprint["vocabulary"])
+        target = _restore_target(fingerprint["tables"], optimizer, fingerprint["key type"])
+        like = tables_from_names(target["tables"])
+        if optimizer and optimizer_fingerprint(target["opt_state"], like) != fingerprint["optimizer"]:
+            raise InputError(f"{folder / str(newest)}: is of another optimizer; give the one it was trained with")
+        on_host = ocp.checkpoint_utils.construct_restore_args(target)  # whatever devices it was saved from
+        wanted = ocp.args.PyTreeRestore(target, restore_args=on_host, partial_restore=True)
+        state = checkpoints.restore(newest, args=ocp.args.Composite(state=wanted)).state
     state = jax.device_put(state)
     tables, num_rows = tables_from_names(state["tables"]), tables_from_names(fingerprint["num_rows"])
     trim = lambda table, rows: table[:rows]  # a sharded table ends in rows of padding

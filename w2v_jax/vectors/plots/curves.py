@@ -9,12 +9,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ...errors import InputError
-from ...files import open_input
+from ...files import open_input, read_lines
 from .canvas import DPI, save_figure
 
 PROGRESS = {"step", "words", "epoch", "targets", "seconds", "compile_seconds", "words_per_second", "resumed"}
 LOSSES = {"loss": "training", "held_out_loss": "held out"}
-MAX_LINE_BYTES = 1 << 20
 
 
 def draw_curves(reports: Sequence[Mapping[str, Any]], path: str | os.PathLike[str]) -> None:
@@ -58,7 +57,7 @@ def read_reports(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     name = os.fspath(path)
     reports: list[dict[str, float]] = []
     with open_input(path) as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
+        for number, line in enumerate(read_lines(file, name), 1):
             report = _parse_report(line)
             if report is None:
                 raise InputError(f"{name}: line {number} is not a report: a JSON object with finite words and loss")
@@ -70,7 +69,7 @@ def read_reports(path: str | os.PathLike[str]) -> list[dict[str, float]]:
     return reports
 
 
-def _parse_report(line: bytes) -> dict[str, float] | None:
+def _parse_report(line: str) -> dict[str, float] | None:
     """Return the numbers of a report, or None where the line is not a report of finite numbers."""
     try:
         fields = json.loads(line)
