@@ -1,4 +1,4 @@
-"""word2vec skip-gram as a JAX functional research codebase; the public doors are listed in __init__.pyi."""
+"""word2vec skip-gram as a JAX functional research codebase; the public names are listed in __init__.pyi."""
 
 import lazy_loader
 

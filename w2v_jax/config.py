@@ -109,14 +109,14 @@ class MeshConfig(CheckedConfig):
     """Which devices train, and how the tables are sharded over them."""
 
     devices: Annotated[int | None, POSITIVE] = None
-    """Devices that train; by default one, or all where several processes train together. A CPU becomes as many devices
-    as this says, up to its cores, unless JAX is initialized or JAX_NUM_CPU_DEVICES sets another number."""
+    """Devices that train; by default one, or all with several processes or shards. A CPU becomes as many devices as
+    this says, up to its cores, unless JAX is initialized or JAX_NUM_CPU_DEVICES sets another number."""
     vocabulary_shards: PositiveInt = 1
     """Shards of each table, for a vocabulary that one device cannot hold; their number divides the devices."""
     local_steps: Annotated[int, integer(1, 2**16)] = 1
     """Local SGD: steps that each device takes on its own replica of the tables, between two merges of the replicas.
-    With 1 all devices share each block. Give two CPU cores some 256, if the text has many times as many blocks; give
-    more devices fewer."""
+    With 1 all devices share each block. 256 suits two CPU cores and a text of many thousand blocks; more devices need
+    fewer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,7 +134,7 @@ class ProcessConfig(CheckedConfig):
     processes: Annotated[int | None, POSITIVE] = None
     """Number of processes."""
     process: Annotated[int | None, integer(0, 2**31)] = None
-    """Number of this process, from 0."""
+    """Index of this process, from 0."""
     cluster: bool = False
     """Let JAX read all three from the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU)."""
     patience: PositiveInt = 100

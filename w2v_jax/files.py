@@ -67,7 +67,7 @@ def _unzip(file: BinaryIO) -> BinaryIO:
 
 
 def read_lines(file: BinaryIO, name: str) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file; InputError names a line that is none, or is over a mebibyte."""
+    """Yield the lines of a file; InputError names one that is not UTF-8, or over a mebibyte."""
     for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
         if len(line) == MAX_LINE_BYTES:
             raise InputError(f"{name}: line {number} is over {MAX_LINE_BYTES:,} bytes; give a text with line ends")

@@ -5,7 +5,7 @@
     B  centers in a batch
     T  tokens in a block, in G tiles of S consecutive ones
     C  context slots of a tile, S + 2·window
-    K  noise words that a tile shares
+    K  noise words of a pair, or of a tile
     N  candidates that one center is scored against
 
 The equations keep word vectors as the columns of D×V matrices; the code keeps them as the rows of

@@ -1,11 +1,11 @@
-"""One loop over the rows of an array, a tile at a time."""
+"""Loops over the rows of an array, a tile at a time."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 Carry = TypeVar("Carry")
 Body = Callable[[Carry, Int[Array, ""], Bool[Array, " tile"]], Carry]
@@ -33,3 +33,18 @@ def fold_tiles(
         return body(carry, start, (row >= i * tile) & (row < end))
 
     return jax.lax.fori_loop(0, -(-end // tile), step, init)
+
+
+def update_tiles(
+    update: Callable[[Int[Array, ""], Float[Array, "tile D"]], Float[Array, "tile D"]], table: Float[Array, "V D"],
+    tile: int,
+) -> Float[Array, "V D"]:  # fmt: skip
+    """Replace the rows of a table by `update(start, rows)`, a tile at a time, in the table's own memory."""
+    tile = min(tile, len(table))
+
+    def step(table: Array, start: Int[Array, ""], is_new: Bool[Array, " tile"]) -> Array:
+        rows = jax.lax.dynamic_slice_in_dim(table, start, tile)
+        new_rows = jnp.where(is_new[:, None], update(start, rows), rows)
+        return jax.lax.dynamic_update_slice_in_dim(table, new_rows, start, 0)
+
+    return fold_tiles(step, table, len(table), tile)

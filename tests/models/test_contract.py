@@ -26,7 +26,7 @@ from w2v_jax.training.bounded_sgd import bounded_sgd
 from w2v_jax.training.loop import default_optimizer
 from w2v_jax.training.row_sparse import row_sparse
 from w2v_jax.training.state import TrainState, init_state
-from w2v_jax.training.step import make_gradients, make_train_step, step_key, tile_keys
+from w2v_jax.training.step import make_gradients, make_train_step, tile_keys
 
 pytestmark = pytest.mark.usefixtures("several_blocks")
 
@@ -197,7 +197,7 @@ def test_a_step_moves_against_the_gradient(objective: str, words: Corpus) -> Non
     model, block, optimizer = model_for(objective, words), blocks_of(words)[0], optax.sgd(0.01)
     params = random_params(words, "float32")
     state = init_state(model, KEY, words.vocabulary, optimizer, tables=params)
-    metrics, updates = jax.jit(make_gradients(model))(params, block, step_key(KEY, jnp.int32(0)))
+    metrics, updates = jax.jit(make_gradients(model))(params, block, jax.random.fold_in(KEY, jnp.int32(0)))
     expected = jax.tree.map(lambda table, gradient: table - 0.01 * gradient, params, dense(updates, params))
     state, reported = make_train_step(model, optimizer)(state, block)
     chex.assert_trees_all_close(state.tables, expected, rtol=1e-5, atol=1e-6)

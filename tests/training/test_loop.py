@@ -21,7 +21,7 @@ from w2v_jax.text.corpus import Corpus
 from w2v_jax.training.loop import default_optimizer, make_held_out_loss, train
 from w2v_jax.training.reports import Report, RunningMean
 from w2v_jax.training.state import init_state
-from w2v_jax.training.step import make_loss, make_train_step, step_key
+from w2v_jax.training.step import make_loss, make_train_step
 from w2v_jax.vectors.plots.layout import principal_axes
 from w2v_jax.vectors.whitening import partial_whiten
 
@@ -84,7 +84,7 @@ def test_held_out_loss_is_of_the_held_out_text_and_repeats() -> None:
     held_out_loss, loss = make_held_out_loss(model, corpus, config, KEY), jax.jit(make_loss(model))
     for i, dispatch in enumerate(stream(corpus, config, blocks=1, held_out=True)):
         block = jax.tree.map(lambda blocks: jnp.asarray(blocks[0]), dispatch.blocks)
-        running = running.add(loss(tables, block, step_key(KEY, jnp.int32(i))))
+        running = running.add(loss(tables, block, jax.random.fold_in(KEY, jnp.int32(i))))
     first, before = held_out_loss(tables), np.array(tables.center)
     assert first == pytest.approx(running.mean, rel=1e-5)
     assert held_out_loss(tables) == first

@@ -68,8 +68,7 @@ def train(
         init: Start from these vectors: a vectors file, or a folder of checkpoints. Their words stay, whatever
             their count in the text, and new words join them. --whitening is then 0 by default: the vectors of a
             file have been whitened already.
-        freeze: Keep the rows of --init as they are, and train new words only; and all outside vectors where
-            the file has none (.bin, .txt).
+        freeze: Keep the rows of --init as they are; train new words, and all of a table that the file lacks.
     """
     check_paths_differ(out, metrics, checkpoints.checkpoint_dir, counting.counts_dir, corpus, init)
     options = {"metrics": metrics, "init": init, "freeze": freeze}
@@ -80,7 +79,7 @@ def train(
         from ..distributed.processes import join_processes
 
         shard = join_processes(processes)
-    if devices.devices:
+    if devices.devices or devices.vocabulary_shards > 1:
         from ..distributed.mesh import make_mesh
 
         make_mesh(devices)  # now, before anything else lets JAX begin with fewer devices

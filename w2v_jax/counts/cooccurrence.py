@@ -162,7 +162,7 @@ def write_counts(corpus: Corpus, config: CountsConfig, folder: Path) -> None:
 
 
 def _count_chunks(corpus: Corpus, config: CountsConfig) -> Iterator[Any]:
-    """Yield the counts of each chunk of text: Cᵀ W C and its transpose."""
+    """Yield the counts of each chunk of text, Cᵀ W C, as the sum of its outside words before and after."""
     window, size, rounds = config.window, max(1, CHUNK_SIZE // config.window), max(1, config.subsample_rounds)
     keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
     distance = np.arange(window, 0, -1)

@@ -15,9 +15,9 @@ class Axes(NamedTuple):
     """The mesh axes that a step runs over; an axis of one device is left out, so that it sends nothing."""
 
     data: tuple[str, ...] = ()
-    """Devices that share the tiles of a block, and hold the same rows."""
+    """Axes that split the tiles of a block, and replicate the tables."""
     vocabulary: tuple[str, ...] = ()
-    """Devices that share the rows of the tables."""
+    """Axes that split the tiles and the tables."""
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -26,11 +26,6 @@ class Axes(NamedTuple):
 
 
 ONE_DEVICE = Axes()
-
-
-def axis_size(axes: tuple[str, ...]) -> int:
-    """Return the number of devices along the axes."""
-    return jax.lax.axis_size(axes) if axes else 1
 
 
 def psum(tree: Tree, axes: tuple[str, ...]) -> Tree:
@@ -69,12 +64,12 @@ def all_gather_tree(tree: Tree, axes: tuple[str, ...]) -> Tree:
     leaves, structure = jax.tree.flatten(tree)
     if not axes or not leaves:
         return tree
-    types = [jnp.promote_types(leaf.dtype, jnp.float32) if leaf.dtype.itemsize < 4 else leaf.dtype for leaf in leaves]
-    words = [jax.lax.bitcast_convert_type(x.astype(kind), jnp.uint32) for x, kind in zip(leaves, types, strict=True)]
-    gathered = jax.lax.all_gather(jnp.concatenate([part.ravel() for part in words]), axes)
-    parts = jnp.split(gathered, np.cumsum([part.size for part in words])[:-1], axis=1)
+    kinds = [jnp.promote_types(leaf.dtype, jnp.float32) if leaf.dtype.itemsize < 4 else leaf.dtype for leaf in leaves]
+    bits = [jax.lax.bitcast_convert_type(x.astype(kind), jnp.uint32) for x, kind in zip(leaves, kinds, strict=True)]
+    gathered = jax.lax.all_gather(jnp.concatenate([part.ravel() for part in bits]), axes)
+    parts = jnp.split(gathered, np.cumsum([part.size for part in bits])[:-1], axis=1)
     whole = (
         jax.lax.bitcast_convert_type(part.reshape(-1, *word.shape[1:]), kind).astype(leaf.dtype)
-        for part, word, kind, leaf in zip(parts, words, types, leaves, strict=True)
+        for part, word, kind, leaf in zip(parts, bits, kinds, leaves, strict=True)
     )
     return jax.tree.unflatten(structure, whole)

@@ -63,11 +63,11 @@ class RowUpdates(NamedTuple):
     """`PAD_ID` stands for no row."""
     values: Float[Array, "N D"]
     curvature: Float[Array, " N"] | None = None
-    """Bounds on the curvature of the loss along each row, from the part of the loss that its values come from."""
+    """Bounds on the trace of the loss's Hessian in each row, for the part of the loss behind `values`."""
 
 
 def is_row_updates(leaf: object) -> bool:
-    """Say whether a tree of updates ends here."""
+    """Return whether a node is a `RowUpdates`."""
     return isinstance(leaf, RowUpdates)
 
 

@@ -18,12 +18,12 @@ from .collectives import DATA, VOCABULARY, Axes
 
 
 def make_mesh(config: MeshConfig) -> Mesh | None:
-    """Arrange the devices in rows of `vocabulary_shards`; None for a single device.
+    """Return the mesh [data, vocabulary] of the devices; None for a single device.
 
     Raises:
-      InputError: there are fewer devices, or they do not fill the rows.
+      InputError: there are too few devices, or the shards do not divide them.
     """
-    _split_cpu(config.devices or 1)
+    _split_cpu(config.devices or config.vocabulary_shards)
     devices, shards = jax.devices(), config.vocabulary_shards
     distributed = jax.process_count() > 1
     count = config.devices or (len(devices) if distributed or shards > 1 else 1)

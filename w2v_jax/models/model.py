@@ -26,8 +26,8 @@ class Aux(NamedTuple):
     targets: Float[Array, ""]
     """The (center, outside) pairs in the block: the mean loss is loss / targets."""
     curvature: Any = None
-    """For each table a bound on the trace of the loss's Hessian in each gathered row: shaped like `Batch.ids`, or [v]
-    for the v rows of a `TableShard`.
+    """For each table a bound on the trace of the loss's Hessian in each gathered row: one for each id, or [v] for the
+    v rows of a `TableShard`.
 
     `bounded_sgd` needs it; a model without it trains with any other optimizer."""
 

@@ -1,4 +1,4 @@
-"""The models that `--objective` and `TrainConfig.objective` name; a new model is one more line and its file."""
+"""The models that `TrainConfig.objective` names; a new model is one more line and its file."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -25,8 +25,8 @@ def skipgram(
 ) -> Model:
     """Return the model that scores each center against its outside words and against noise words.
 
-    The centers of a tile share `shared_negatives` draws. A center whose outside words weigh n counts each
-    draw n·negative/shared_negatives times: the same expected loss as `negative` draws for each outside word.
+    The centers of a tile share `shared_negatives` draws. Each draw weighs n·negative/shared_negatives for a center
+    with outside weight n: in expectation, `negative` draws for each outside word.
 
     Args:
       noise: the noise distribution (`noise_table`).
@@ -53,8 +53,8 @@ def skipgram(
         outside_weight = context_weights(lines, window=block.window, dtype=score.dtype)
         is_noise = jnp.arange(score.shape[2]) >= block.lines.shape[1]
         targets = outside_weight.sum(2, keepdims=True)
-        share = jnp.where(is_noise, negative / shared_negatives, 0).astype(score.dtype)
-        weight = outside_weight + targets * share[None, None]
+        noise_weight = jnp.where(is_noise, negative / shared_negatives, 0).astype(score.dtype)
+        weight = outside_weight + targets * noise_weight[None, None]
         observed = jnp.broadcast_to((~is_noise).astype(score.dtype)[None, None], score.shape)
         bound = sigmoid_curvature(score, observed, weight)
         curvature = jax.vmap(curvature_bounds)(bound, rows.center, rows.outside)

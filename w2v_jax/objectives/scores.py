@@ -1,6 +1,6 @@
 """Scores of candidates against h, and Equation 8, their vector-Jacobian product.
 
-For any objective, with h what the candidates are scored against (for skip-gram the center vector),
+Candidates are scored against a vector h, for skip-gram the center vector:
 
     scores   = candidates · h                       [N]
     residual = ∂J/∂scores = predicted − observed    [N]

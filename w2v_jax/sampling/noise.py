@@ -24,8 +24,7 @@ def noise_distribution(counts: Integer[np.ndarray, " V"], power: float = 0.75) -
 class AliasTable(NamedTuple):
     """A discrete distribution over V words from which one draw costs two look-ups (Walker, 1977; Vose, 1991).
 
-    Unlike a float32 table of cumulative sums, it keeps the probability of a rare word in a large
-    vocabulary to full relative precision.
+    Unlike float32 cumulative sums, it keeps the probability of a rare word in a large vocabulary accurate.
     """
 
     threshold: Float[Array, " V"]

@@ -86,17 +86,17 @@ class Epoch(NamedTuple):
 
     number: int
     kept_before: Int64[np.ndarray, " _"]  # tokens kept before each chunk, and in all
-    chunk: Callable[[int], Int32[np.ndarray, "2 n"]]  # the kept tokens of a chunk, above the numbers of their lines
+    read: Callable[[int], Int32[np.ndarray, "2 n"]]  # chunk → (kept tokens, their line numbers)
     blocks: int  # B
 
     def copy(self, start: int, out: Int32[np.ndarray, "2 n"]) -> None:
-        """Copy the tokens from `start` on, above their lines; positions beyond the text are left as they are."""
+        """Copy (tokens, line numbers) from `start` on; positions beyond the text are left as they are."""
         at, end = max(0, start), min(start + out.shape[1], int(self.kept_before[-1]))
         chunk = int(np.searchsorted(self.kept_before, at, "right")) - 1
         while at < end:
             first, last = self.kept_before[chunk : chunk + 2]
             stop = min(end, int(last))
-            out[:, at - start : stop - start] = self.chunk(chunk)[:, at - first : stop - first]
+            out[:, at - start : stop - start] = self.read(chunk)[:, at - first : stop - first]
             at, chunk = stop, chunk + 1
 
 
@@ -108,15 +108,15 @@ def _epochs(corpus: Corpus, config: StreamConfig, held_out: bool, allgather: All
         kept_mask = functools.partial(_kept_mask, corpus, config, keep, held_out, number)
         kept_before = np.cumsum([0, *(np.count_nonzero(kept_mask(chunk)) for chunk in chunks)])
         kept = lambda chunk: np.take(_with_lines(corpus, config, chunk), np.flatnonzero(kept_mask(chunk)), axis=1)
-        chunk = functools.lru_cache(3 * config.batch_tokens // TILE)(kept)  # places move on slowly
+        read = functools.lru_cache(3 * config.batch_tokens // TILE)(kept)  # chunks of neighbouring blocks repeat
         tiles = -(-int(kept_before[-1]) // TILE)
-        return Epoch(number, kept_before, chunk, max(allgather(-(-tiles // (config.batch_tokens // TILE)))))
+        return Epoch(number, kept_before, read, max(allgather(-(-tiles // (config.batch_tokens // TILE)))))
 
     return map(make, range(1 if held_out else config.epochs))
 
 
 def _tiles(config: StreamConfig, epoch: Epoch, first: int, end: int) -> Int32[np.ndarray, "2 M G C"]:
-    """Return the tiles of some blocks, above their lines."""
+    """Return the tiles of some blocks as (tokens, line numbers)."""
     places, window = config.batch_tokens // TILE, config.window
     tokens = np.broadcast_to(BEYOND, (2, places, (end - first) * TILE + 2 * window)).copy()
     for place in range(places):
@@ -125,7 +125,7 @@ def _tiles(config: StreamConfig, epoch: Epoch, first: int, end: int) -> Int32[np
 
 
 def _with_lines(corpus: Corpus, config: StreamConfig, chunk: int) -> Int32[np.ndarray, "2 n"]:
-    """Return the tokens of a chunk above the numbers of their lines."""
+    """Return the (tokens, line numbers) of a chunk."""
     ids = corpus.ids[chunk * CHUNK : (chunk + 1) * CHUNK]
     at = chunk * CHUNK + np.arange(len(ids))
     first, last = np.searchsorted(corpus.line_ends, [at[0], at[-1]], "right")
@@ -149,6 +149,6 @@ def _kept_mask(
 
 
 def _draws(seed: int, sequence: int, epoch: int, chunk: int, count: int) -> Float[np.ndarray, " count"]:
-    """Draw uniform numbers that depend on nothing but their position."""
+    """Draw uniform numbers, a function of the arguments alone."""
     generator = np.random.Philox(key=[seed, sequence], counter=[0, 0, epoch, chunk])
     return np.random.Generator(generator).random(count, np.float32)

@@ -21,8 +21,8 @@ def bounded_sgd(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransfor
         min(lr, 1 / curvature)
 
     with the curvature bound summed over all the places where the row occurs: at most to the minimum
-    of the quadratic above its loss. (Half of what would do for one table alone, because both move at
-    once.) A row with little curvature in the block takes plain SGD's step. Negative sampling's bound
+    of the quadratic above its loss. (A single table is stable up to 2 / curvature; here both move at once.)
+    A row with little curvature in the block takes plain SGD's step. Negative sampling's bound
     holds as long as residuals do not grow; softmax's only at the current scores, and at twelve times the
     default rate, with thousands of words, it has been seen to diverge.
 

@@ -100,7 +100,7 @@ class Checkpoints:
     def __init__(self, config: CheckpointConfig, fingerprint: dict[str, Any], vocabulary: Vocabulary) -> None:
         self.folder, self.every = Path(config.checkpoint_dir or ""), config.checkpoint_every
         self.fingerprint = fingerprint
-        self.resume, self.stack, self.signalled = config.resume, contextlib.ExitStack(), contextlib.ExitStack()
+        self.resume, self.stack, self.handlers = config.resume, contextlib.ExitStack(), contextlib.ExitStack()
         self.vocabulary = vocabulary
         # Only on resume: a half-written checkpoint may be of a training that still runs.
         options = ocp.CheckpointManagerOptions(max_to_keep=MAX_TO_KEEP, cleanup_tmp_directories=config.resume)
@@ -114,7 +114,7 @@ class Checkpoints:
             self.orbax = ocp.CheckpointManager(self.folder.absolute(), options=options)
             self.latest = self.orbax.latest_step()
         except Timeout:
-            raise InputError(f"{self.folder}: another training writes there; wait for it, or name another") from None
+            raise InputError(f"{self.folder}: another training writes there; wait, or name another folder") from None
         except (OSError, ValueError) as error:
             self.stack.close()
             reason = getattr(error, "strerror", None) or _short_message(error)
@@ -126,12 +126,12 @@ class Checkpoints:
                              "resume from it (--resume), or name another folder")  # fmt: skip
 
     def __enter__(self) -> "Checkpoints":
-        self.signals = self.signalled.enter_context(stop_requests())
+        self.signals = self.handlers.enter_context(stop_requests())
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Wait until all is written; signals are no longer collected meanwhile."""
-        self.signalled.close()
+        self.handlers.close()
         with self.stack:  # then releases the folder
             if not isinstance(exception[1], PeerLostError):  # the lost process cannot write its share
                 with self._writing():
@@ -195,7 +195,7 @@ class Checkpoints:
         if not all(jnp.isfinite(table).all() for table in jax.tree.leaves(state.tables)):
             raise FloatingPointError(f"the tables are not finite by step {step:,}, which is not saved; "
                                      "lower the learning rate, and name another folder")  # fmt: skip
-        # A copy, because the next step takes the state's buffers while Orbax is still writing.
+        # A copy, because the next step donates the state while Orbax is still writing.
         copy = jax.tree.map(jnp.copy, storable(state))
         about = {"training": self.fingerprint, "words": words}
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), about=ocp.args.JsonSave(about))

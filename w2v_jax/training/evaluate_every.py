@@ -11,9 +11,9 @@ from .reports import Export, Report
 class EvaluateEvery:
     """A callback of training that measures the vectors every `steps` steps, and may stop the training.
 
-    Measurements come at the end of the dispatch in which a multiple of `steps` falls: every 64 blocks at most, or at
-    the merges of replicas. The clock has no part in it, so the same seed is measured and stopped at the same steps.
-    A resumed training is also measured at its first report.
+    Measurements come at the end of the dispatch in which a multiple of `steps` falls; a dispatch is 64 blocks, or one
+    merge of replicas. The clock has no part in it, so the same seed is measured and stopped at the same steps. Past
+    `steps`, a resumed training is also measured at its first report.
 
     Args:
       steps: blocks, or passes over the counts, between two measurements.

@@ -34,7 +34,7 @@ from .replica_step import make_replica_steps
 from .reports import Callback, Reports, RunningMean
 from .row_sparse import RowSparse, row_sparse
 from .state import TrainState, check_shapes, init_state, whiten_tables
-from .step import Metrics, make_loss, make_train_step, shard_step, step_key
+from .step import Metrics, make_loss, make_train_step, shard_step
 
 BLOCKS_PER_DISPATCH = 64  # blocks scanned in one call: enough to hide the call, few enough to stop soon
 Config = TypeVar("Config", bound=StreamConfig)
@@ -61,8 +61,8 @@ def train(
     Args:
       corpus: the encoded text.
       config: every number of the training.
-      model: what is trained, instead of the model that `config.objective` names. It was made with its own
-        dim and negatives.
+      model: what is trained, instead of the model that `config.objective` names; then `config.dim` and
+        the noise options do not apply.
       optimizer: any of optax's, with its own schedule; by default `bounded_sgd`, whose rate falls linearly
         from `config.lr` to a ten-thousandth of it. With local steps, leave it out.
       callbacks: each is called about twice a second, and at the end of each epoch; one that returns True ends
@@ -181,7 +181,7 @@ def make_held_out_loss(
     loss, no_optimizer = make_loss(model, mesh_axes(mesh)), row_sparse(optax.identity())
 
     def step(state: TrainState, block: Block) -> tuple[TrainState, Metrics]:
-        metrics = loss(state.tables, block, step_key(state.key, state.step))
+        metrics = loss(state.tables, block, jax.random.fold_in(state.key, state.step))
         return state._replace(step=state.step + 1), metrics
 
     @jax.jit

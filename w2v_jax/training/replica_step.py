@@ -16,9 +16,9 @@ from ..errors import InputError
 from ..models.model import Model
 from ..params import Tables
 from ..sampling.windows import Block
-from .row_sparse import RowSparse
+from .row_sparse import RowSparse, map_updates
 from .state import TrainState
-from .step import Metrics, make_gradients, step_key
+from .step import Metrics, make_gradients
 
 Carry = tuple[Tables, Tables]
 """A replica's tables, and for each of their rows Σ step · curvature since the last merge."""
@@ -43,22 +43,21 @@ def make_replica_steps(
         first = state.step + jax.lax.axis_index(DATA) * steps
 
         def step(carry: Carry, inputs: tuple[Array, Block]) -> tuple[Carry, Metrics]:
-            (tables, moved), (number, block) = carry, inputs
-            metrics, updates = gradients(tables, block, step_key(state.key, number))
+            (tables, exponents), (number, block) = carry, inputs
+            metrics, updates = gradients(tables, block, jax.random.fold_in(state.key, number))
             if any(rows.curvature is None for rows in jax.tree.leaves(updates, is_leaf=is_row_updates)):
                 raise InputError("local_steps need a model that bounds its curvature; leave them out")
             # The optimizer scales curvatures as it scales gradients: their sum is Σ step · curvature.
             curvatures = lambda rows: rows._replace(values=-rows.curvature[:, None])
-            both = updates, jax.tree.map(curvatures, updates, is_leaf=is_row_updates)
-            schedule = optax.ScaleByScheduleState(number)
-            (updates, moves), _ = optimizer.update(both, schedule, carry, step=number)
-            moves = jax.tree.map(lambda rows: rows._replace(values=rows.values[:, 0]), moves, is_leaf=is_row_updates)
-            return (scatter_add(tables, updates), scatter_add(moved, moves)), metrics
+            both, opt_state = (updates, map_updates(curvatures, updates)), optax.ScaleByScheduleState(number)
+            (updates, added), _ = optimizer.update(both, opt_state, carry, step=number)
+            added = map_updates(lambda rows: rows._replace(values=rows.values[:, 0]), added)
+            return (scatter_add(tables, updates), scatter_add(exponents, added)), metrics
 
-        unmoved = jax.tree.map(lambda table: jnp.zeros(len(table), table.dtype), tables)
+        zeros = jax.tree.map(lambda table: jnp.zeros(len(table), table.dtype), tables)
         numbers = first + jnp.arange(steps, dtype=first.dtype)
-        (tables, moved), metrics = jax.lax.scan(step, (tables, unmoved), (numbers, blocks))
-        merged = jax.tree.map(merge_replicas, state.tables, tables, moved)
+        (tables, exponents), metrics = jax.lax.scan(step, (tables, zeros), (numbers, blocks))
+        merged = jax.tree.map(merge_replicas, state.tables, tables, exponents)
         after = state.step + jax.lax.axis_size(DATA) * steps
         state = TrainState(merged, optax.ScaleByScheduleState(after), state.key, after)
         return ReplicaState(state, jax.tree.map(pad_columns, merged)), jax.lax.psum(metrics, DATA)

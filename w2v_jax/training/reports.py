@@ -55,7 +55,7 @@ class Report(NamedTuple):
     compile_seconds: float
     """What compiling the step took."""
     words_per_second: float
-    """Tokens of the corpus that this process read, over `seconds`."""
+    """Tokens that all processes have read in `seconds`, per second."""
     resumed: bool
     """Whether this process resumed from a checkpoint."""
 
@@ -65,7 +65,7 @@ Export = Callable[[], KeyedVectors]
 Callback = Callable[[Report, Export], bool | None]
 """Called with each report. One that returns True ends the training.
 
-One with an attribute `every` is also called where the steps have crossed a multiple of it, whatever the clock says.
+Where one has an attribute `every`, all are also called when the steps cross a multiple of it.
 """
 
 
@@ -134,7 +134,8 @@ def write_json_lines(path: str | os.PathLike[str]) -> Callback:
             return
         try:
             with open(path, "ab" if begun or report.resumed else "wb", buffering=0) as file:
-                begun, end, line = True, file.tell(), json.dumps(report._asdict()).encode() + b"\n"
+                begun, line = True, json.dumps(report._asdict()).encode() + b"\n"
+                end = file.tell() if file.seekable() else None  # a pipe has no end
                 if file.write(line) < len(line):  # as much as there was room for
                     file.truncate(end)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

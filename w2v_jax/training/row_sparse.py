@@ -34,9 +34,8 @@ class RowSparse(NamedTuple):
 def row_sparse(optimizer: optax.GradientTransformation | RowSparse, *, merge_duplicates: bool = True) -> RowSparse:
     """Return an (init, update) pair like `optimizer`'s, whose updates are `RowUpdates` instead of tables.
 
-    Equal to the dense optimizer where a row with no gradient would not move: SGD and Adagrad
-    always; momentum, Adam and weight decay on the rows touched at every step (an untouched row
-    waits, its momentum with it). What an optimizer computes over a whole table, such as LAMB's norms,
+    SGD and Adagrad give the dense optimizer's result. Momentum, Adam and weight decay give it for rows
+    touched at every step; an untouched row and its momentum stay as they are. What an optimizer computes over a whole table, such as LAMB's norms,
     it computes over the touched rows; and where tables are sharded, over those that each device holds.
 
     The optimizer receives the curvature of each row as the extra argument `curvature`, where the model bounds it.
@@ -69,8 +68,8 @@ def row_sparse(optimizer: optax.GradientTransformation | RowSparse, *, merge_dup
         except (TypeError, ValueError):
             follows = False
         if not all(jax.tree.leaves(follows)):
-            raise InputError("this optimizer keeps other state than a step count or a number for each parameter; "
-                             "give one that does, such as adagrad, adam or momentum")  # fmt: skip
+            raise InputError("an optimizer's state must be step counts and arrays shaped like the tables; "
+                             "give one such as adagrad, adam or momentum")  # fmt: skip
         return state
 
     def update(

@@ -40,8 +40,8 @@ def init_state(
 ) -> TrainState:
     """Return the state before the first step: fresh tables or the given ones, and a fresh optimizer.
 
-    Give `make_train_step` the same model, optimizer and mesh; it takes the state's buffers. With
-    vocabulary shards each device initialises only its own rows, so that no device ever holds a full table.
+    Give `make_train_step` the same model, optimizer and mesh; it donates the state. With vocabulary shards each
+    device initialises only its own rows of fresh tables.
 
     Args:
       model: the model to train.

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
+from jaxtyping import Array, Float, Key, PRNGKeyArray
 
-from ..distributed.collectives import ONE_DEVICE, Axes, axis_size, local_shard, psum
-from ..distributed.gather import drop_rows, exchange_updates, gather_rows, row_updates, scatter_add
+from ..distributed.collectives import ONE_DEVICE, Axes, psum
+from ..distributed.gather import drop_rows, exchange_updates, gather_rows, row_updates, scatter_add, shard_offset
 from ..distributed.mesh import mesh_axes, tile_sharding
 from ..models.model import Model
 from ..params import Tables
@@ -39,7 +39,7 @@ def make_train_step(
     mesh: Mesh | None = None,
     frozen: Tables | None = None,
 ) -> Callable[[TrainState, Block], tuple[TrainState, Metrics]]:
-    """Return the jitted step, (state, block) → (state, metrics); it takes the state's buffers.
+    """Return the jitted step, (state, block) → (state, metrics); it donates the state.
 
     The optimizer sees the gradient of the loss summed over the block, on the rows that the block touched.
 
@@ -55,7 +55,7 @@ def make_train_step(
     gradients = make_gradients(model, axes, frozen)
 
     def train_step(state: TrainState, block: Block) -> tuple[TrainState, Metrics]:
-        metrics, updates = gradients(state.tables, block, step_key(state.key, state.step))
+        metrics, updates = gradients(state.tables, block, jax.random.fold_in(state.key, state.step))
         updates, opt_state = sparse.update(updates, state.opt_state, state.tables, step=state.step)
         return TrainState(scatter_add(state.tables, updates), opt_state, state.key, state.step + 1), metrics
 
@@ -89,20 +89,16 @@ def make_loss(model: Model, axes: Axes = ONE_DEVICE) -> Callable[[Tables, Block,
     return loss_of
 
 
-def step_key(key: PRNGKeyArray, step: Int[Array, ""]) -> PRNGKeyArray:
-    """Return the key of a step."""
-    return jax.random.fold_in(key, step)
-
-
 def tile_keys(key: PRNGKeyArray, block: Block, axes: Axes) -> Key[Array, " G"]:
-    """Return a key for each of this device's tiles, whatever the number of devices: the step's key, plus the tile.
+    """Return the keys of this device's tiles, independent of the device count: step key + tile index.
 
     (`jax.random.split` would take a thirtieth of a step on a CPU.)
     """
-    tile = local_shard(jnp.arange(len(block.tokens) * axis_size(axes.all), dtype=jnp.uint32), axes.all)
-    words = jax.random.key_data(key)
-    words = jnp.broadcast_to(words, (len(tile), len(words))).at[:, -1].add(tile)
-    return jax.random.wrap_key_data(words, impl=jax.random.key_impl(key))
+    tiles = len(block.tokens)
+    tile = shard_offset(tiles, axes.all) + jnp.arange(tiles, dtype=jnp.int32)
+    bits = jax.random.key_data(key)
+    bits = jnp.broadcast_to(bits, (tiles, len(bits))).at[:, -1].add(tile.astype(bits.dtype))
+    return jax.random.wrap_key_data(bits, impl=jax.random.key_impl(key))
 
 
 def shard_step(

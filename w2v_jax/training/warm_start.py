@@ -65,7 +65,7 @@ def load_checkpoint(
 
 
 def grow(tables: Tables, old: Vocabulary, new: Vocabulary, fresh: Tables) -> Tables:
-    """Return the fresh tables with the rows of every known word in place of theirs.
+    """Return `fresh` with the row of each word of `old` copied from `tables`.
 
     Words of `old` that `new` leaves out are dropped. A table whose rows are not words is kept as it is.
 
@@ -152,7 +152,9 @@ def _load_newest(
         newest = checkpoints.latest_step()
         if newest is None:
             raise InputError(f"{folder}: holds no checkpoint; name the folder that training was given for them")
-        fingerprint = checkpoints.restore(newest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about["training"]
+        fingerprint = checkpoints.restore(newest, args=ocp.args.Composite(about=ocp.args.JsonRestore())).about[
+            "training"
+        ]
         vocabulary = _read_vocabulary(folder / VOCABULARY_FILE, fingerprint["vocabulary"])
         target = _restore_target(fingerprint["tables"], optimizer, fingerprint["key type"])
         like = tables_from_names(target["tables"])

@@ -5,10 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Integer
+from jaxtyping import Array, Float, Integer
 
 from ..params import Params
-from ..tiling import fold_tiles
+from ..tiling import update_tiles
 
 WHITENING_POWER = 0.1  # more helps SimLex-999 and MEN, and costs analogies and WordSim-353
 ROWS_PER_TILE = 4096
@@ -56,14 +56,7 @@ def partial_whiten(params: Params, power: float = WHITENING_POWER) -> Params:
 @functools.partial(jax.jit, donate_argnums=0)
 def _multiply(table: Float[Array, "V D"], factor: Float[Array, "D D"]) -> Float[Array, "V D"]:
     """Multiply in the table's own memory."""
-    tile = min(ROWS_PER_TILE, len(table))
-
-    def step(table: Float[Array, "V D"], start: Int[Array, ""], is_new: Bool[Array, " tile"]) -> Float[Array, "V D"]:
-        rows = jax.lax.dynamic_slice_in_dim(table, start, tile)
-        product = jnp.matmul(rows, factor, precision="highest")
-        return jax.lax.dynamic_update_slice_in_dim(table, jnp.where(is_new[:, None], product, rows), start, 0)
-
-    return fold_tiles(step, table, len(table), tile)
+    return update_tiles(lambda _, rows: jnp.matmul(rows, factor, precision="highest"), table, ROWS_PER_TILE)
 
 
 def balance_covariances(params: Params, counts: Integer[np.ndarray, " V"]) -> Params:
