@@ -17,7 +17,8 @@ scaled by
 which is 1 where a row has hardly moved, or one replica alone has moved it; and 1/n, which gives the mean,
 where each has reached the minimum. Only a bound on a row's Hessian trace is known; it is spread evenly over
 the D directions. But a direction that had all of it must not overshoot its minimum by more than 1/(n − 1)
-of the distance: scale ≤ n / (n − 1) / Σ (1 − c_i), with that direction's c_i. (This never binds two replicas. Four and eight diverge without it.)
+of the distance: scale ≤ n / (n − 1) / Σ (1 − c_i), with that direction's c_i. (This never binds two
+replicas. Four and eight diverge without it.)
 """
 
 from typing import Any, NamedTuple

@@ -35,8 +35,9 @@ def row_sparse(optimizer: optax.GradientTransformation | RowSparse, *, merge_dup
     """Return an (init, update) pair like `optimizer`'s, whose updates are `RowUpdates` instead of tables.
 
     SGD and Adagrad give the dense optimizer's result. Momentum, Adam and weight decay give it for rows
-    touched at every step; an untouched row and its momentum stay as they are. What an optimizer computes over a whole table, such as LAMB's norms,
-    it computes over the touched rows; and where tables are sharded, over those that each device holds.
+    touched at every step; an untouched row and its momentum stay as they are. What an optimizer computes
+    over a whole table, such as LAMB's norms, it computes over the touched rows; and where tables are
+    sharded, over those that each device holds.
 
     The optimizer receives the curvature of each row as the extra argument `curvature`, where the model bounds it.
 
