@@ -230,7 +230,7 @@ def test_a_second_training_on_the_folder_is_refused(
 
     def start_another(report: Report, export: Export) -> None:
         if not refusals:
-            with pytest.raises(InputError, match="another training writes there; wait for it, or name"):
+            with pytest.raises(InputError, match="another training writes there; wait, or name another"):
                 train(corpus, CONFIG, checkpoints=checkpoints)
             refusals.append(report.step)
 

@@ -133,7 +133,7 @@ def test_ids_that_share_a_curvature_slot_change_with_the_step() -> None:
 @pytest.mark.parametrize("make", [lambda: optax.adafactor(0.1), lambda: optax.sm3(0.1), lambda: optax.novograd(0.1)])
 def test_optimizers_without_a_state_for_each_row_are_refused(make: Make) -> None:
     tables = Params(jnp.zeros((300, 200)), jnp.zeros((300, 200)))
-    with pytest.raises(InputError, match="^this optimizer keeps other state .*; give one that does, such as"):
+    with pytest.raises(InputError, match="^an optimizer's state must be step counts .*; give one such as"):
         row_sparse(make()).init(tables)
 
 
