@@ -48,7 +48,7 @@ def config_for(objective: str, devices: int = 8) -> TrainConfig:
     )
 
 
-def mesh_of(devices: int, shards: int) -> Mesh:
+def mesh_of(devices: int, shards: int = 1) -> Mesh:
     mesh = make_mesh(MeshConfig(devices, shards))
     assert mesh is not None
     return mesh
@@ -239,12 +239,10 @@ def test_checkpoint_of_a_sharded_training_resumes_with_the_same_bits(corpus: Cor
 
 @pytest.mark.parametrize(
     ("mesh", "message"),
-    [
-        (MeshConfig(9), "9 devices were asked for; there are 8"),
-        (MeshConfig(8, 3), "8 devices cannot be divided into 3 shards of the vocabulary"),
-        (MeshConfig(5), "a block of 1024 tokens cannot be divided among 5 devices; give a multiple of 80"),
-    ],
-)
+    [(MeshConfig(9), "9 devices were asked for; there are 8"),
+     (MeshConfig(8, 3), "8 devices cannot be divided into 3 shards of the vocabulary"),
+     (MeshConfig(5), "a block of 1024 tokens cannot be divided among 5 devices; give a multiple of 80")],
+)  # fmt: skip
 def test_devices_that_cannot_share_the_work_are_refused(mesh: MeshConfig, message: str, corpus: Corpus) -> None:
     with pytest.raises(InputError, match=message):
         train(corpus, TrainConfig(), mesh=mesh)

@@ -180,8 +180,6 @@ def test_a_damaged_checkpoint_is_named(item: str, corpus: Corpus, finished: Save
 
 
 def test_a_folder_that_cannot_be_written_is_named(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="resume needs the folder"):
-        CheckpointConfig(resume=True)
     (tmp_path / "file").write_text("")
     for folder in ("file", "file/in"):
         with pytest.raises(InputError, match=rf"{folder}: cannot hold checkpoints: [^\[]*; name another folder"):

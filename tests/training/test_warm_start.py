@@ -75,9 +75,6 @@ def three_steps(corpus: Corpus, optimizer: optax.GradientTransformation) -> Call
     return lambda state: functools.reduce(lambda state, block: step(state, block)[0], three, state)
 
 
-# Reading
-
-
 def test_a_checkpoint_holds_words_tables_and_optimizer(zipf: Corpus, trained: Saved) -> None:
     folder, vectors = trained
     state, vocabulary = load_checkpoint(folder)
@@ -145,9 +142,6 @@ def test_unreadable_folders_are_refused_with_one_line(trained: Saved, tmp_path: 
         load_warm_start(folder)
 
 
-# Growth
-
-
 @pytest.mark.parametrize("new", ["abc", "cab", "xbyazc", "b", "xyz"])
 def test_rows_follow_their_words_and_new_words_get_fresh_rows(new: str) -> None:
     old, vocabulary = letters("abc"), letters(new)
@@ -206,9 +200,6 @@ def test_growing_into_the_same_vocabulary_changes_no_bits(name: str, corpus: Cor
     grown = run(grow_state(run(fresh()), vocabulary, vocabulary, optimizer, fresh_tables(vocabulary, SHORT.dim)))
     for tree, expected_tree in ((grown.tables, expected.tables), (grown.opt_state, expected.opt_state)):
         jax.tree.map(np.testing.assert_array_equal, tree, expected_tree)
-
-
-# Training on
 
 
 def test_given_fresh_tables_equal_no_tables(corpus: Corpus) -> None:
