@@ -145,8 +145,7 @@ def test_sigterm_ends_training_without_checkpoints(text: Path, tmp_path: Path) -
 
 
 def test_error_of_one_process_ends_all(text: Path, tmp_path: Path) -> None:
-    job = Job(text, tmp_path / "nowhere" / "out.bin", 2)
-    lines = job.wait()
+    lines = Job(text, tmp_path / "nowhere" / "out.bin", 2).wait()
     assert lines[0].startswith("1: w2v_jax:"), lines
     assert "out.bin: cannot be written: No such file or directory" in lines[0], lines
     assert all(not line.startswith("0:") for line in lines)

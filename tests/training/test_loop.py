@@ -161,6 +161,5 @@ def test_a_step_keeps_the_type_of_the_tables(dtype: str, objective: str) -> None
             for _ in range(2):
                 state, metrics = step(state, block)
             assert jax.tree.map(lambda leaf: leaf.dtype, state) == types
-            assert {table.dtype for table in state.tables} == {jnp.dtype(dtype)}
             assert np.isfinite(metrics.loss)
             assert all((table != before).any() for table, before in zip(state.tables, tables, strict=True))
