@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from tests.training.test_checkpoints import CONFIG, Saved, newest, truncate_files, zipf_corpus
-from w2v_jax.config import CheckpointConfig, TextConfig, TrainConfig
+from w2v_jax.config import CheckpointConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.models.registry import named_model
 from w2v_jax.params import Params, init_params
@@ -234,9 +234,7 @@ def test_new_words_join_their_neighbors_and_absent_words_keep_their_rows(
     rng = np.random.default_rng(1)
     animals, metals = groups
     texts = [["sheep", *animals[1:], "the"], ["copper", *metals[1:], "the"]]
-    more = Corpus.from_sentences(
-        [list(rng.choice(texts[i % 2], 8)) for i in range(2_000)], TextConfig(), known=before.vocabulary
-    )
+    more = Corpus.from_sentences([list(rng.choice(texts[i % 2], 8)) for i in range(2_000)], known=before.vocabulary)
     absent = {animals[0], metals[0], "a"}
     assert {word for word, n in zip(more.vocabulary.words, more.occurrences, strict=True) if n == 0} == absent
     tables = grow(before.params, before.vocabulary, more.vocabulary, fresh_tables(more.vocabulary, 16))
