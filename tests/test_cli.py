@@ -373,12 +373,10 @@ def test_help_and_argument_errors_import_nothing_slow(command: str, status: int)
 )  # fmt: skip
 def test_exact_softmax_objectives_train(options: str, run: Run) -> None:
     counts = "" if options.startswith("softmax ") else "--counts-dir kept"
-    done = run(f"train text.txt --out out.bin {counts} --objective {options}")
-    assert (done.status, done.err) == (0, "")
+    assert run(f"train text.txt --out out.bin {counts} --objective {options}")[::2] == (0, "")
     assert len(KeyedVectors.load("out.bin")) == 60
     if counts:
-        again = run(f"train text.txt --out again.bin --counts-dir kept --objective {options}")
-        assert again.status == 0
+        assert run(f"train text.txt --out again.bin --counts-dir kept --objective {options}").status == 0
         assert Path("again.bin").read_bytes() == Path("out.bin").read_bytes()
 
 
