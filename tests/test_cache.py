@@ -64,12 +64,10 @@ def test_concurrent_writer_keeps_what_exists(existing: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("error", "message"),
-    [
-        (OSError(28, os.strerror(28)), "folder: cannot be written: No space left on device"),
-        (OSError("12 requested and 3 written"), "folder: cannot be written: 12 requested and 3 written"),  # numpy's
-        (KeyboardInterrupt(), "^$"),
-    ],
-)
+    [(OSError(28, os.strerror(28)), "folder: cannot be written: No space left on device"),
+     (OSError("12 requested and 3 written"), "folder: cannot be written: 12 requested and 3 written"),  # numpy's
+     (KeyboardInterrupt(), "^$")],
+)  # fmt: skip
 def test_failure_leaves_no_files_and_is_reported(error: BaseException, message: str, tmp_path: Path) -> None:
     def fail() -> None:
         with atomic_dir(tmp_path / "folder", KEY) as (temporary, _):

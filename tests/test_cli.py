@@ -1,7 +1,6 @@
 """The command line: its output, its files, and one line on standard error for each invalid input."""
 
 import contextlib
-import functools
 import gc
 import gzip
 import http.server
@@ -19,9 +18,10 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import optax
@@ -59,28 +59,15 @@ WORDS = {"man": (1, 0, 0), "woman": (1, 1, 0), "king": (1, 0, 1), "queen": (1, 1
 BINARY = b"5 3\n" + b"".join(word.encode() + b" " + struct.pack("<3f", *row) for word, row in WORDS.items())
 
 FILES: dict[str, bytes | None] = {
-    "text.txt": TEXT,
-    "text.txt.gz": gzip.compress(TEXT),
-    "folder": None,
-    "folder.bin": None,
-    "empty.txt": b"",
-    "binary.txt": TEXT + b"\0" + TEXT,
-    "one_word.txt": b"only only only only\n" * 50,
-    "lonely.txt": TEXT.replace(b" ", b"\n"),
-    "short.txt": b"to be or not to be\n",
-    "cut.gz": gzip.compress(TEXT)[:5_000],
-    "empty.zip": zipped(),
-    "locked.zip": zipped("text.txt", tamper=(2, 1)),
-    "strange.zip": zipped("text.txt", tamper=(4, 99)),
-    "folder.zip": zipped("folder/", "folder/text.txt"),
-    "v.bin": BINARY,
+    "text.txt": TEXT, "text.txt.gz": gzip.compress(TEXT), "empty.txt": b"", "folder": None, "folder.bin": None,
+    "one_word.txt": b"only only only only\n" * 50, "lonely.txt": TEXT.replace(b" ", b"\n"),
+    "empty.zip": zipped(), "folder.zip": zipped("folder/", "folder/text.txt"),
+    "locked.zip": zipped("text.txt", tamper=(2, 1)), "strange.zip": zipped("text.txt", tamper=(4, 99)),
+    "short.txt": b"to be or not to be\n", "v.bin": BINARY,
     "v.txt": "\n".join(["5 3", *(f"{word} {a} {b} {c}" for word, (a, b, c) in WORDS.items()), ""]).encode(),
-    "cut.bin": BINARY[:-1],
-    "junk.bin": bytes(random.Random(0).randbytes(5_000)),
     "pairs.txt": b"# people said\nman\twoman\t7\nKing\tQueen\t9\nking\tapple\t1\nking\tdragon\t2\n",
     "questions.txt": b": royalty\nman woman king queen\nman woman king dragon\n: fruit\nman king woman apple\n",
     "ok.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2, "loss": 1.0}\n',
-    "bad.jsonl": b'{"words": 1, "loss": 2.0}\n{"words": 2}\n',
 }  # fmt: skip
 TINY = "--min-count 1 --dim 8"
 
@@ -95,11 +82,6 @@ class Outcome(NamedTuple):
 
 Run = Callable[..., Outcome]
 ROOT = Path(__file__).parents[1]
-# `python -m w2v_jax`, with SIGINT enabled, which shells ignore in background jobs and their children.
-STARTER = (
-    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "runpy.run_module('w2v_jax', run_name='__main__', alter_sys=True)"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -107,15 +89,12 @@ def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch
     """Change to a new working folder, with the cache elsewhere."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for processes that start in this folder
     return tmp_path
 
 
 @pytest.fixture
-def run(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    room_for: Callable[[int], contextlib.AbstractContextManager[None]],
-) -> Run:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, room_for: Any) -> Run:
     """Run a command in this process, after writing the files that it names."""
 
     def run(command: str, stdin: bytes = b"", room: int | None = None) -> Outcome:
@@ -149,14 +128,6 @@ def write_files(command: str) -> None:
             Path(name).mkdir(exist_ok=True) if content is None else Path(name).write_bytes(content)
 
 
-def program(command: str, **options: Any) -> subprocess.Popen[str]:
-    """Start a command in a process; its files are named by absolute paths."""
-    write_files(command)
-    args = [str(Path(arg).absolute()) if Path(arg).suffix else arg for arg in arguments(command)]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT, **options}
-    return subprocess.Popen([sys.executable, "-c", STARTER, *args], **options)
-
-
 def tree() -> dict[str, bytes]:
     """Return the contents of every file in the working folder."""
     return {str(path): path.read_bytes() for path in Path().rglob("*") if path.is_file()}
@@ -169,14 +140,9 @@ def strict_json(text: str) -> Any:
 
 @pytest.mark.parametrize(
     ("corpus", "out", "options"),
-    [
-        ("text.txt", "out.bin", ""),
-        ("text.txt.gz", "out.txt", "--cache encoded"),
-        ("text.txt", "out.vec", "--objective naive-softmax"),
-        ("folder.zip", "out.bin", ""),
-        ("text.txt", "out.bin", "--lr 1e30"),
-    ],
-)
+    [("text.txt", "out.bin", ""), ("text.txt.gz", "out.txt", "--cache encoded"), ("folder.zip", "out.bin", ""),
+     ("text.txt", "out.vec", "--objective naive-softmax"), ("text.txt", "out.bin", "--lr 1e30")],
+)  # fmt: skip
 def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> None:
     status, printed, err = run(f"train {corpus} --out {out} {options}")
     assert (status, err) == (0, "")
@@ -186,11 +152,8 @@ def test_train(corpus: str, out: str, options: str, run: Run, folder: Path) -> N
     cache = folder / "encoded" if "--cache" in options else Path(os.environ["XDG_CACHE_HOME"]) / "w2v_jax"
     assert (folder / match[1]).parent == cache
     assert list(cache.iterdir()) == [folder / match[1]]
-    assert re.fullmatch(
-        r"20,000 words in [\d.]+ s \([\d,]+ words/s\) after [\d.]+ s of compilation; "
-        r"loss \d+\.\d{4} nats a target",
-        middle,
-    )
+    speed = r"20,000 words in [\d.]+ s \([\d,]+ words/s\) after [\d.]+ s of compilation; loss \d+\.\d{4} nats a target"
+    assert re.fullmatch(speed, middle)
     assert last == f"60 vectors in {out}"
     assert KeyedVectors.load(out).vectors.shape == (60, 8)
 
@@ -228,11 +191,9 @@ def test_interrupted_training_resumes_to_the_same_bytes(
     training += " --out out.bin --checkpoint-dir saved --checkpoint-every 4 --metrics out.jsonl --resume"
     stopped = run(training)
     assert stopped.status == status
-    assert re.fullmatch(
-        r"saved: holds no checkpoint yet, starting from scratch\n"
-        r"w2v_jax: stopped at step \d+, saved in saved; continue with --resume\n",
-        stopped.err,
-    )
+    first, second = stopped.err.splitlines()
+    assert first == "saved: holds no checkpoint yet, starting from scratch"
+    assert re.fullmatch(r"w2v_jax: stopped at step \d+, saved in saved; continue with --resume", second)
     assert not Path("out.bin").exists()
     resumed = run(training)
     assert resumed.status == 0
@@ -248,9 +209,6 @@ def test_metrics_are_json_lines_that_can_be_plotted(run: Run) -> None:
     assert status == 0
     assert re.search(r"; loss \d\.\d{4} nats a target, held out \d\.\d{4}\n", printed)
     reports = [strict_json(line) for line in Path("out.jsonl").read_text().splitlines()]
-    keys = {"step", "words", "epoch", "loss", "targets", "held_out_loss", "seconds", "compile_seconds",
-            "words_per_second", "resumed"}  # fmt: skip
-    assert all(report.keys() == keys for report in reports)
     assert reports[-1]["words"] == 60_000
     assert 0 < reports[-1]["held_out_loss"] < 5
     assert run("plot out.jsonl --out loss.png") == (0, "drawn in loss.png\n", "")
@@ -259,7 +217,6 @@ def test_metrics_are_json_lines_that_can_be_plotted(run: Run) -> None:
 def test_vectors_file_or_link_target_is_replaced_by_the_bytes_of_the_seed(run: Run) -> None:
     Path("out.bin").write_bytes(b"old")
     assert run("train text.txt --out out.bin").status == 0
-    assert len(KeyedVectors.load("out.bin")) == 60
     assert {path.name for path in Path().iterdir()} == {"text.txt", "out.bin"}
     Path("link.bin").symlink_to("target.bin")
     for seed, same in ((0, True), (1, False)):
@@ -268,25 +225,15 @@ def test_vectors_file_or_link_target_is_replaced_by_the_bytes_of_the_seed(run: R
         assert (Path("target.bin").read_bytes() == Path("out.bin").read_bytes()) == same
 
 
-@pytest.fixture
-def server(folder: Path) -> Iterator[str]:
-    """Serve the working folder over HTTP; return the address."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
-
-
-def test_train_on_a_url(run: Run, server: str) -> None:
-    status, printed, err = run(f"train {server}/text.txt.gz --out out.bin")
-    assert (status, err) == (0, "")
-    assert "60 vectors in out.bin" in printed
-    assert re.search("nothing.txt: .*(no such file|404)", refused(run, f"train {server}/nothing.txt --out out.bin"))
+def test_train_on_a_url(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"  # of the working folder
+        assert run(f"train {url}/text.txt.gz --out out.bin")[::2] == (0, "")
+        assert len(KeyedVectors.load("out.bin")) == 60
+        assert re.search("nothing.txt: .*(no such file|404)", refused(run, f"train {url}/nothing.txt --out out.bin"))
+        server.shutdown()
 
 
 @pytest.mark.parametrize("file", ["v.bin", "v.txt"])
@@ -310,11 +257,8 @@ def test_neighbors_of_words_from_standard_input(command: str, run: Run) -> None:
 
 
 def test_neighbors_at_a_terminal_needs_words_or_a_dash(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.TextIOWrapper):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(io, "TextIOWrapper", Terminal)
+    terminal = type("Terminal", (io.TextIOWrapper,), {"isatty": lambda self: True})
+    monkeypatch.setattr(io, "TextIOWrapper", terminal)
     assert "name at least one word" in run("neighbors v.bin", stdin=b"king\n").err
     assert run("neighbors v.bin - --top 1", stdin=b"king\n").out == "king: queen 0.816\n"
 
@@ -369,15 +313,10 @@ def hard(folder: Path) -> KeyedVectors:
 
 @pytest.mark.parametrize(
     ("options", "similarity", "analogies"),
-    [
-        ("", {}, {}),
-        ("--unknown wrong", {"unknown": "wrong"}, {"unknown": "wrong"}),
-        ("--unknown mean", {"unknown": "mean"}, {"unknown": "mean"}),
-        ("--method 3cosmul", {}, {"method": "3cosmul"}),
-        ("--protocol word2vec", {}, {"candidates": 1, "case": "ascii"}),
-        ("--top 20", {}, {"top": 20}),
-    ],
-)
+    [("", {}, {}), ("--unknown wrong", {"unknown": "wrong"}, {"unknown": "wrong"}),
+     ("--unknown mean", {"unknown": "mean"}, {"unknown": "mean"}), ("--method 3cosmul", {}, {"method": "3cosmul"}),
+     ("--protocol word2vec", {}, {"candidates": 1, "case": "ascii"}), ("--top 20", {}, {"top": 20})],
+)  # fmt: skip
 def test_evaluation_options_equal_those_of_the_functions(
     options: str, similarity: dict[str, Any], analogies: dict[str, Any], hard: KeyedVectors, run: Run
 ) -> None:
@@ -393,7 +332,6 @@ def test_evaluation_options_equal_those_of_the_functions(
         assert expected != evaluate_similarity(hard, "hard_pairs.txt")
     interval = f"Spearman {expected.spearman:.4f} (95 %: {expected.low:.4f} to {expected.high:.4f}), "
     assert interval in run(command.replace("--json", "")).out
-    assert expected.low < expected.spearman < expected.high
     if analogies:
         assert sections[-1][1:3] != evaluate_analogies(hard, "hard_questions.txt", top=30_000)[-1][1:3]
 
@@ -417,7 +355,7 @@ def test_help_and_argument_errors_import_nothing_slow(command: str, status: int)
         "finally: print({'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
     )
     args = [sys.executable, "-c", code, *command.split(), *([] if status else ["--help"])]
-    done = subprocess.run(args, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(args, capture_output=True, text=True)
     assert done.returncode == status
     assert "set()" in done.stderr.splitlines()
     assert status != 2 or (done.stdout == "" and "--help" in done.stderr and "Traceback" not in done.stderr)
@@ -435,15 +373,11 @@ def test_help_and_argument_errors_import_nothing_slow(command: str, status: int)
 )  # fmt: skip
 def test_exact_softmax_objectives_train(options: str, run: Run) -> None:
     counts = "" if options.startswith("softmax ") else "--counts-dir kept"
-    done = run(f"train text.txt --out out.bin {counts} --objective {options}")
-    assert (done.status, done.err) == (0, "")
+    assert run(f"train text.txt --out out.bin {counts} --objective {options}")[::2] == (0, "")
     assert len(KeyedVectors.load("out.bin")) == 60
     if counts:
-        again = run(f"train text.txt --out again.bin --counts-dir kept --objective {options}")
-        assert again.status == 0
+        assert run(f"train text.txt --out again.bin --counts-dir kept --objective {options}").status == 0
         assert Path("again.bin").read_bytes() == Path("out.bin").read_bytes()
-        assert "holds counts of window" in refused(run, "train text.txt --out out.bin --counts-dir kept --window 9 "
-                                                        "--objective ppmi-svd")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -458,8 +392,7 @@ def test_init_adds_new_words(init: str, freeze: str, run: Run) -> None:
     Path("more.txt").write_bytes(text)
     status, printed, err = run(f"train more.txt --out out.safetensors --init {init} {freeze}")
     assert (status, err) == (0, "")
-    first, second, *_, last = printed.splitlines()
-    assert " words, " in first
+    _, second, *_, last = printed.splitlines()
     assert second == "60 of these words known from --init, 2 new"
     assert last == "62 vectors in out.safetensors"
     grown = KeyedVectors.load("out.safetensors")
@@ -472,119 +405,79 @@ def test_init_adds_new_words(init: str, freeze: str, run: Run) -> None:
     assert grown.outside["yak"].any()  # it learns
 
 
-def refused(run: Run, command: str) -> str:
+def refused(run: Run, command: str, **options: Any) -> str:
     """Return the error line of a command that fails and changes no file."""
     write_files(command)
     before = tree()
-    status, _, err = run(command)
-    assert status not in (0, None)
-    assert re.fullmatch("w2v_jax: [^\n]+\n", err)
+    status, _, err = run(command, **options)
+    assert (status, bool(re.fullmatch("w2v_jax: [^\n]+\n", err))) == (1, True), err
     assert tree() == before
     return err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [
-        ("missing.txt", "missing.txt: no such file"),
-        ("empty.txt", "empty.txt: holds no words"),
-        ("folder", "folder: is a directory"),
-        ("binary.txt", "binary.txt: holds a NUL byte"),
-        ("one_word.txt", "training needs two words or more"),
-        ("lonely.txt", "no word has another word beside it on its line"),
-        ("cut.gz", "cut.gz: cannot be read"),
-        ("'no\nsuch.txt'", "no such file"),
-        ("empty.zip", "empty.zip: cannot be read"),
-        ("locked.zip", "locked.zip: cannot be read: .* encrypted"),
-        ("strange.zip", "strange.zip: cannot be read: .* compression method"),
-        ("http://127.0.0.1:1/text.txt", "http://127.0.0.1:1/text.txt: cannot be read: .*[Cc]onnect"),
-        ("text.txt --out folder.bin", "folder.bin: is a directory"),
-        ("text.txt --out out.pkl", "the ending must be .bin"),
-        ("text.txt --out out.bin.gz", "the ending must be .bin"),
-        ("text.txt --cache text.txt/cache", "text.txt/cache/text-.*: cannot be written: Not a directory"),
-        ("text.txt --metrics folder", "folder: is a directory"),
-        ("text.txt --dim 0", "dim is 0; it must be"),
-        ("text.txt --window 1000000000000", "window is 1000000000000; it must be"),
-        ("text.txt --negative 10000000000000000000000000000000000000", "the loss is (nan|inf)|negative is"),
-        ("text.txt --dim 10000000000000", "(?i)memory|dim is"),
-        ("text.txt --held-out 0.999", "held.out"),
-        ("short.txt", "sample"),
-        ("text.txt --subsample-rounds -1", "subsample_rounds is -1; it must be"),
-        ("text.txt --objective softmax-counts --held-out 0.1", "softmax-counts does not use --held-out; leave it out"),
-        (
-            "text.txt --objective softmax-counts --checkpoint-dir saved",
-            "softmax-counts does not use --checkpoint-dir; leave it out",
-        ),
-        ("text.txt --counts-dir kept", "negative-sampling does not use --counts-dir; leave it out"),
-        ("text.txt --objective softmax --subsample-rounds 3", "softmax does not use --subsample-rounds; leave it out"),
-        ("text.txt --objective softmax-counts --counts-dir text.txt", "text.txt: would overwrite another file"),
-        ("text.txt --objective softmax-counts --counts-dir folder", "folder: not a complete folder of counts"),
-        ("text.txt --objective ppmi-svd --sample 1e-60", "a larger --sample"),
-        ("text.txt --init missing", "missing: no such folder, nor file"),
-        ("text.txt --init cut.bin --dim 3", "cut.bin: promises 5 words"),
-        ("text.txt --init v.bin", "v.bin: has vectors of 3 numbers, and dim is 8; give --dim 3"),
-        ("text.txt --init folder", "folder: holds no checkpoint; name the folder that training was given for them"),
-        ("text.txt --init text.txt", "text.txt: would overwrite another file|text.txt: "),
-        ("text.txt --init v.bin --dim 3 --out ./v.bin", "v.bin: would overwrite another file"),
-        ("text.txt --init v.bin --dim 3 --max-vocab 4", "max_vocab is 4, but 5 words are known; raise it"),
-        (
-            "text.txt --init v.bin --dim 3 --objective ppmi-svd",
-            "ppmi-svd does not use --init; leave it out",
-        ),
-        ("text.txt --init v.bin --dim 3 --min-count 9999", "none of its 60 words is known or occurs 9999 times"),
-        ("text.txt --out ./text.txt", "text.txt: would overwrite another file of this command; choose another name"),
-        ("text.txt --out out.bin --metrics out.bin", "out.bin: would overwrite another file"),
-        ("text.txt --out out.bin --metrics text.txt", "text.txt: would overwrite another file"),
-        ("text.txt --freeze", "--freeze needs --init; add it, or leave out --freeze"),
-        ("text.txt --objective softmax-counts --sample 1e-12 --subsample-rounds 1", "a larger --sample"),
-    ],
+    [("missing.txt", "missing.txt: no such file"), ("'no\nsuch.txt'", "no such file"),
+     ("empty.txt", "empty.txt: holds no words"), ("short.txt", "sample"),
+     ("one_word.txt --metrics new.jsonl", "training needs two words or more"),
+     ("lonely.txt --metrics old.jsonl", "no word has another word beside it on its line"),
+     ("empty.zip", "empty.zip: cannot be read"), ("locked.zip", "locked.zip: cannot be read: .* encrypted"),
+     ("strange.zip", "strange.zip: cannot be read: .* compression method"),
+     ("http://127.0.0.1:1/text.txt", "http://127.0.0.1:1/text.txt: cannot be read: .*[Cc]onnect"),
+     ("text.txt --out folder.bin", "folder.bin: is a directory"),
+     ("text.txt --out out.bin.gz", "the ending must be .bin"),
+     ("text.txt --cache text.txt/cache", "text.txt/cache/text-.*: cannot be written: Not a directory"),
+     ("text.txt --metrics folder", "folder: is a directory"),
+     ("text.txt --window 1000000000000", "window is 1000000000000; it must be"),
+     ("text.txt --negative 10000000000000000000000000000000000000", "the loss is (nan|inf)|negative is"),
+     ("text.txt --dim 10000000000000", "(?i)memory|dim is"),
+     ("text.txt --held-out 0.999", "held_out is 0.999, which leaves none of 20,000 words to train on"),
+     ("text.txt --held-out 0.001", "held_out is 0.001, which leaves none of 20,000 words to hold out"),
+     ("text.txt --subsample-rounds -1", "subsample_rounds is -1; it must be"),
+     ("text.txt --objective softmax-counts --counts-dir text.txt", "text.txt: would overwrite another file"),
+     ("text.txt --objective softmax-counts --counts-dir folder", "folder: not a complete folder of counts"),
+     ("text.txt --objective softmax-counts --sample 1e-12 --subsample-rounds 1", "a larger --sample"),
+     ("text.txt --objective ppmi-svd --sample 1e-60", "a larger --sample"),
+     ("text.txt --init missing", "missing: no such folder, nor file"),
+     ("text.txt --init v.bin", "v.bin: has vectors of 3 numbers, and dim is 8; give --dim 3"),
+     ("text.txt --init text.txt", "text.txt: would overwrite another file|text.txt: "),
+     ("text.txt --init v.bin --dim 3 --out ./v.bin", "v.bin: would overwrite another file"),
+     ("text.txt --init v.bin --dim 3 --max-vocab 4", "max_vocab is 4, but 5 words are known; raise it"),
+     ("text.txt --out ./text.txt", "text.txt: would overwrite another file of this command; choose another name"),
+     ("text.txt --out out.bin --metrics out.bin", "out.bin: would overwrite another file"),
+     ("text.txt --out out.bin --metrics text.txt", "text.txt: would overwrite another file")],
     ids=lambda part: part[:40],
-)
+)  # fmt: skip
 def test_train_refuses_invalid_input_in_a_line(options: str, message: str, run: Run) -> None:
-    Path("out.bin").write_bytes(b"old")
+    for name in ("out.bin", "old.jsonl"):
+        Path(name).write_bytes(b"old")
     assert re.search(message, refused(run, f"train {options}" + ("" if "--out" in options else " --out out.bin")))
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [
-        ("neighbors missing.bin king", "missing.bin: no such file"),
-        ("neighbors text.txt.gz king", "text.txt.gz: the first line must be two numbers"),
-        ("neighbors cut.bin king", "cut.bin: promises 5 words of 3 numbers but ends after 4"),
-        ("neighbors v.bin quen", "'quen' is not in the vocabulary; did you mean queen?"),
-        ("neighbors v.bin king King", "'King' is not in the vocabulary; did you mean king"),
-        ("neighbors v.bin 'ki\nng'", "is not in the vocabulary"),
-        ("neighbors v.bin", "name at least one word"),
-        ("analogy v.bin man kign woman", "'kign' is not in the vocabulary; did you mean king?"),
-        ("info junk.bin", "junk.bin: "),
-        ("evaluate v.bin", "no evaluation set"),
-        ("evaluate v.bin --similarity", "no evaluation set"),
-        ("evaluate v.bin --similarity missing.txt", "missing.txt: no such file"),
-        ("evaluate v.bin --analogies missing.txt", "missing.txt: no such file"),
-        ("evaluate v.bin --similarity empty.txt", "empty.txt: under two of its pairs have vectors"),
-        ("evaluate v.bin --analogies empty.txt", "empty.txt: holds no questions"),
-        ("evaluate v.bin --analogies questions.txt --top 0", "top is 0; it must be at least 1"),
-        ("plot v.bin --out picture.jpg", "picture.jpg: the ending must be .png or .svg or .html"),
-        ("plot missing.jsonl --out picture.png", "missing.jsonl: no such file"),
-        ("plot bad.jsonl --out picture.png", "bad.jsonl: line 2 is not a report"),
-        ("plot v.bin --out picture.png --words king quen", "'quen' is not in the vocabulary; did you mean queen"),
-        ("plot v.bin --out picture.png --top 1", "a map needs two words"),
-        ("plot v.bin --out map.html --words king queen --top 2", "map.html: HTML is for maps"),
-        ("plot v.bin --out map.html --neighbors-of king", "map.html: HTML is for maps"),
-        ("plot v.bin --out picture.png --neighbors-of king --method tsne", "method is tsne, which is for maps"),
-        ("plot v.bin --out picture.png --analogies man:woman", "two pairs or more"),
-        ("plot v.bin --out picture.png --analogies man:woman king", "'king' is not a pair; write two words"),
-        ("plot v.bin --out picture.png --analogies man:woman king:queen --top 3", "top is 3; .* analogies have none"),
-        ("plot v.bin --out picture.png --words man king --neighbors-of king", "--words and --neighbors-of give"),
-        ("plot bad.jsonl --out picture.png --words king", "reports in bad.jsonl and --words give"),
-        ("plot bad.jsonl --out map.html", "map.html: HTML is for maps"),
-        ("plot bad.jsonl --out picture.png --top 3", "top is 3; .* curves"),
-        ("convert v.bin ./v.bin", "v.bin: would overwrite"),
-        ("convert v.bin out.pkl", "out.pkl: the ending must be"),
-        ("convert v.bin out.txt --limit 0", "limit is 0; it must be at least 1"),
-        ("convert v.tsv out.txt", "v.tsv: is written for TensorBoard"),
-    ],
-)
+    [("neighbors text.txt.gz king", "text.txt.gz: the first line must be two numbers"),
+     ("neighbors v.bin quen", "'quen' is not in the vocabulary; did you mean queen?"),
+     ("neighbors v.bin king King", "'King' is not in the vocabulary; did you mean king"),
+     ("neighbors v.bin 'ki\nng'", "is not in the vocabulary"), ("neighbors v.bin", "name at least one word"),
+     ("evaluate v.bin", "no evaluation set"), ("evaluate v.bin --similarity", "no evaluation set"),
+     ("evaluate v.bin --similarity missing.txt", "missing.txt: no such file"),
+     ("evaluate v.bin --analogies missing.txt", "missing.txt: no such file"),
+     ("evaluate v.bin --analogies questions.txt --top 0", "top is 0; it must be at least 1"),
+     ("plot v.bin --out picture.jpg", "picture.jpg: the ending must be .png or .svg or .html"),
+     ("plot missing.jsonl --out picture.png", "missing.jsonl: no such file"),
+     ("plot v.bin --out picture.png --top 1", "a map needs two words"),
+     ("plot v.bin --out map.html --words king queen --top 2", "map.html: HTML is for maps"),
+     ("plot v.bin --out map.html --neighbors-of king", "map.html: HTML is for maps"),
+     ("plot v.bin --out picture.png --neighbors-of king --method tsne", "method is tsne, which is for maps"),
+     ("plot v.bin --out picture.png --analogies man:woman king", "'king' is not a pair; write two words"),
+     ("plot v.bin --out picture.png --analogies man:woman king:queen --top 3", "top is 3; .* analogies have none"),
+     ("plot v.bin --out picture.png --words man king --neighbors-of king", "--words and --neighbors-of give"),
+     ("plot ok.jsonl --out picture.png --words king", "reports in ok.jsonl and --words give"),
+     ("plot ok.jsonl --out map.html", "map.html: HTML is for maps"),
+     ("plot ok.jsonl --out picture.png --top 3", "top is 3; .* curves"),
+     ("convert v.bin ./v.bin", "v.bin: would overwrite"), ("convert v.bin out.pkl", "out.pkl: the ending must be")],
+)  # fmt: skip
 def test_invalid_input_is_refused_in_a_line(command: str, message: str, run: Run) -> None:
     Path("out.txt").write_bytes(b"old")
     assert re.search(message, refused(run, command))
@@ -593,33 +486,17 @@ def test_invalid_input_is_refused_in_a_line(command: str, message: str, run: Run
 def test_nan_loss_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     # The default optimizer bounds its steps: no learning rate that float32 can hold gets there.
     monkeypatch.setattr("w2v_jax.training.loop.default_optimizer", lambda *_: row_sparse(optax.sgd(1e30)))
-    assert re.search(
-        r"the loss is (nan|inf) by step [\d,]+; lower the learning rate", refused(run, "train text.txt --out out.bin")
-    )
+    message = r"the loss is (nan|inf) by step [\d,]+; lower the learning rate"
+    assert re.search(message, refused(run, "train text.txt --out out.bin"))
 
 
-def test_refused_training_leaves_the_cache_and_the_metrics_alone(run: Run) -> None:
+def test_metrics_that_cannot_be_written_are_refused_before_the_text_is_encoded(run: Run) -> None:
     assert run("train text.txt --out out.bin --metrics nowhere/out.jsonl").out == ""
     assert list(Path(os.environ["XDG_CACHE_HOME"]).iterdir()) == []
-    refused(run, "train one_word.txt --out out.bin --metrics out.jsonl")
-    Path("out.jsonl").write_text("{}\n")
-    refused(run, "train lonely.txt --out out.bin --metrics out.jsonl")
-    assert Path("out.jsonl").read_text() == "{}\n"
-
-
-def test_a_small_held_out_share_is_refused_or_has_a_loss(run: Run) -> None:
-    status, printed, err = run("train text.txt --out out.bin --held-out 0.001 --metrics out.jsonl")
-    if status:  # either is right
-        assert re.fullmatch("w2v_jax: [^\n]*held.out[^\n]*\n", err)
-    else:
-        assert "nan" not in printed
-        assert all(map(strict_json, Path("out.jsonl").read_text().splitlines()))
 
 
 def test_sigterm_while_counting_leaves_no_files(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*args: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
+    stop = lambda *_: os.kill(os.getpid(), signal.SIGTERM)
     monkeypatch.setattr("w2v_jax.counts.cooccurrence._count_chunks", stop)
     status, _, err = run("train text.txt --out out.bin --objective ppmi-svd --counts-dir kept --cache encoded")
     assert (status, err) == (143, "w2v_jax: ended by SIGTERM\n")
@@ -639,10 +516,7 @@ def test_signal_in_a_garbage_collection_ends_the_command(
     number: int, status: int, line: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python drops exceptions raised there."""
-
-    def stop(phase: str, _: object) -> None:
-        if phase == "start":
-            os.kill(os.getpid(), number)
+    stop = lambda phase, _: os.kill(os.getpid(), number) if phase == "start" else None
 
     def collect(*args: object, **named: object) -> None:
         gc.callbacks.append(stop)
@@ -682,15 +556,11 @@ def test_signals_in_an_import_are_delivered_once_after_it(
 @every_signal
 def test_training_ends_on_signals_to_its_process(number: int, status: int, line: str) -> None:
     """The import of a program that calls `main` does not count as an import of the command."""
-    options = ["--metrics", str(Path("out.jsonl").absolute()), "--epochs", "100000"]
-    command = ["train", "text.txt", "--out", "out.bin", *options]
-    if number == signal.SIGINT:
-        write_files("text.txt")
-        code = f"signal.signal(signal.SIGINT, signal.default_int_handler)\nmain({command})"
-        Path("calls_main.py").write_text(f"import signal\nfrom w2v_jax.cli import main\n{code}\n")
-        training = subprocess.Popen([sys.executable, "-c", "import calls_main"], stderr=subprocess.PIPE, text=True)
-    else:
-        training = program(" ".join(command))
+    write_files("text.txt")
+    command = ["train", "text.txt", "--out", "out.bin", "--metrics", "out.jsonl", "--epochs", "100000"]
+    Path("calls_main.py").write_text(f"from w2v_jax.cli import main\nmain({command})\n")
+    start = ["-c", "import calls_main"] if number == signal.SIGINT else ["-m", "w2v_jax", *command]
+    training = subprocess.Popen([sys.executable, *start], stderr=subprocess.PIPE, text=True)
     while training.poll() is None and not (Path("out.jsonl").exists() and Path("out.jsonl").read_text()):
         time.sleep(0.05)
     training.send_signal(number)
@@ -701,10 +571,10 @@ def test_training_ends_on_signals_to_its_process(number: int, status: int, line:
 
 @pytest.mark.parametrize("command", ["info v.txt", "--help"])
 def test_closed_pipes_are_not_errors(command: str) -> None:
-    running = program(command)
-    assert running.stdout
+    write_files(command)
+    start = [sys.executable, "-m", "w2v_jax", *command.split()]
+    running: Any = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     running.stdout.close()
-    assert running.stderr
     assert running.stderr.read() == ""
     running.stderr.close()
     running.wait()
@@ -715,8 +585,8 @@ def test_closed_pipes_are_not_errors(command: str) -> None:
 )
 def test_full_disk_is_reported_and_closed_output_is_no_error(redirection: str, status: int, line: str) -> None:
     write_files("v.txt")
-    command = ["sh", "-c", f'"$0" -m w2v_jax info "$1" {redirection}', sys.executable, str(Path("v.txt").absolute())]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    command = ["sh", "-c", f'"$0" -m w2v_jax info v.txt {redirection}', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, bool(re.fullmatch(line, done.stderr))) == (status, True)
 
 
@@ -738,12 +608,7 @@ def test_full_disk_leaves_the_old_files(command: str, room: int, run: Run) -> No
     Path("out.metadata.tsv").write_bytes(b"old")
     Path(next(word for word in command.split() if word.startswith("out."))).write_bytes(b"old")
     Path("kept").mkdir()
-    write_files(command)
-    before = tree()
-    status, _, err = run(command, room=room)
-    assert status == 1
-    assert re.fullmatch("w2v_jax: [^\n]+: cannot be written: File too large\n", err)
-    assert tree() == before
+    assert refused(run, command, room=room).endswith(": cannot be written: File too large\n")
 
 
 @pytest.mark.parametrize(
@@ -751,25 +616,20 @@ def test_full_disk_leaves_the_old_files(command: str, room: int, run: Run) -> No
 )
 def test_full_disk_after_the_encoding_leaves_the_old_files(options: str, room: int, run: Run) -> None:
     Path("out.bin").write_bytes(b"old")
-    Path("other.bin").write_bytes(b"old")
-    assert run("train text.txt --out other.bin").status == 0
-    before, cached = tree(), sorted(Path(os.environ["XDG_CACHE_HOME"]).rglob("*"))
-    status, _, err = run(f"train text.txt --out out.bin {options}", room=room)
-    assert status == 1
-    assert re.fullmatch(r"w2v_jax: [^\n]*(out.bin|counts[^/ ]*): cannot be written: File too large\n", err)
-    assert tree() == before
-    assert sorted(Path(os.environ["XDG_CACHE_HOME"]).rglob("*")) == cached
+    assert run("train text.txt --cache encoded --out other.bin").status == 0
+    err = refused(run, f"train text.txt --cache encoded --out out.bin {options}", room=room)
+    assert re.search(r"(out.bin|counts[^/ ]*): cannot be written: File too large\n", err)
 
 
 def test_projector_files_are_replaced_together(run: Run) -> None:
     """The words are longer here than the vectors, which therefore find room."""
-    Path("long.txt").write_text(f"{'long' * 100} 1 0\n{'word' * 100} 0 1\n")
+    word, other = "long" * 100, "word" * 100
+    Path("long.txt").write_text(f"{word} 1 0\n{other} 0 1\n")
     for name in ("out.tsv", "out.metadata.tsv"):
         Path(name).write_bytes(b"old")
-    before = tree()
-    status, _, err = run("convert long.txt out.tsv", room=100)
-    assert (status, "out.metadata.tsv: cannot be written" in err) == (1, True)
-    assert tree() == before
+    assert "out.metadata.tsv: cannot be written" in refused(run, "convert long.txt out.tsv", room=100)
+    assert run("convert long.txt out.tsv --limit 1") == (0, "1 vectors in out.tsv\n", "")
+    assert (Path("out.tsv").read_text(), Path("out.metadata.tsv").read_text()) == ("1.0\t0.0\n", f"{word}\n")
 
 
 @pytest.mark.usefixtures("frequent_reports")
@@ -824,10 +684,7 @@ def test_plot_without_scikit_learn(run: Run, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_memory_error_is_reported_in_a_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_large(*_: Any, **__: Any) -> None:
-        raise MemoryError
-
-    monkeypatch.setattr(KeyedVectors, "load", too_large)
+    monkeypatch.setattr(KeyedVectors, "load", Mock(side_effect=MemoryError))
     assert "does not fit into memory" in refused(run, "info v.bin")
 
 
@@ -856,12 +713,6 @@ def test_convert(out: str, run: Run) -> None:
     assert run(f"neighbors {out} king --top 1").out == "king: queen 0.816\n"
 
 
-def test_convert_for_the_projector(run: Run) -> None:
-    assert run("convert v.bin out.tsv --limit 2") == (0, "2 vectors in out.tsv\n", "")
-    assert Path("out.tsv").read_text() == "1.0\t0.0\t0.0\n1.0\t1.0\t0.0\n"
-    assert Path("out.metadata.tsv").read_text() == "man\nwoman\n"
-
-
 def test_convert_words_that_are_not_utf_8(run: Run) -> None:
     Path("bad.txt").write_bytes(b"a\xff 1 2\nb 3 4\n")
     assert run("convert bad.txt out.txt --errors replace").status == 0
@@ -872,9 +723,7 @@ def test_convert_words_that_are_not_utf_8(run: Run) -> None:
 def test_safetensors_keeps_both_tables_and_counts(run: Run) -> None:
     assert run("train text.txt --out out.safetensors").status == 0
     assert run("convert out.safetensors other.safetensors").status == 0
-    kept = KeyedVectors.load("other.safetensors")
-    assert kept.params is not None
-    assert kept.counts is not None
+    kept: Any = KeyedVectors.load("other.safetensors")
     assert kept.counts.sum() == 20_000
     assert (kept.params.center == kept.vectors).all()
     assert kept.params.outside.shape == (60, 8)

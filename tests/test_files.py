@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import fsspec
 import pytest
@@ -102,14 +102,10 @@ def test_failure_leaves_the_old_file(call: str, tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [
-        ("no/such/folder/out", "cannot be written: No such file or directory"),
-        (".", "is a directory"),
-        ("x" * 256, "cannot be written: File name too long"),
-        ("pipe", "pipe: is not a regular file"),
-        ("link", "(link|pipe): is not a regular file"),
-    ],
-)
+    [("no/such/folder/out", "cannot be written: No such file or directory"), (".", "is a directory"),
+     ("x" * 256, "cannot be written: File name too long"), ("pipe", "pipe: is not a regular file"),
+     ("link", "(link|pipe): is not a regular file")],
+)  # fmt: skip
 def test_unwritable_path_is_refused(name: str, message: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
@@ -136,19 +132,15 @@ OPERATIONS: dict[str, Callable[[Any, int], object]] = {
 }
 
 
-def run_steps(file: BinaryIO, steps: list[tuple[str, int]]) -> list[object]:
-    """Return the result of each operation, then the rest of the file."""
-    return [*(OPERATIONS[name](file, n) for name, n in steps), file.read()]
-
-
 @for_all_codecs
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from(sorted(OPERATIONS)), st.integers(0, 120_000)), max_size=8))
 def test_compressed_file_behaves_like_bytesio(suffix: str, steps: list[tuple[str, int]], tmp_path: Path) -> None:
     path = tmp_path / f"text{suffix}"
     path.write_bytes(COMPRESS[suffix](TEXT))
+    run = lambda file: [*(OPERATIONS[name](file, n) for name, n in steps), file.read()]
     with open_input(path) as file:
-        assert run_steps(file, steps) == run_steps(io.BytesIO(TEXT), steps)
+        assert run(file) == run(io.BytesIO(TEXT))
 
 
 BOMB = bytes(16 << 20)

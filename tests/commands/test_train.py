@@ -41,23 +41,20 @@ def error_of(options: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("objective", "option"), [(objective, option) for objective, options in IGNORED.items() for option in options]
-)
-def test_an_option_that_the_objective_ignores_is_refused(
-    objective: str, option: str, folder: Path, capsys: pytest.CaptureFixture[str]
+REFUSED = [
+    *((f"--objective {objective} {option}", f"{objective} does not use {option.split()[0]}; leave it out")
+      for objective, options in IGNORED.items() for option in options),
+    *((option, f"{option.split()[0]} needs {other}; add it, or leave out {option.split()[0]}")
+      for option, other in NEEDS.items()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_an_option_that_would_do_nothing_is_refused(
+    options: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = f"w2v_jax: {objective} does not use {option.split()[0]}; leave it out\n"
-    assert error_of(f"--objective {objective} {option}", capsys) == line
+    assert error_of(options, capsys) == f"w2v_jax: {message}\n"
     assert [path.name for path in folder.iterdir()] == ["text.txt"]
-
-
-@pytest.mark.parametrize(("option", "other"), NEEDS.items())
-def test_an_option_without_the_one_that_it_needs_is_refused(
-    option: str, other: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = option.split()[0]
-    assert error_of(option, capsys) == f"w2v_jax: {name} needs {other}; add it, or leave out {name}\n"
 
 
 def test_init_without_a_table_of_the_model_is_refused(

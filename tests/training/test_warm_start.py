@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from tests.training.test_checkpoints import CONFIG, Saved, newest, truncate_files, zipf_corpus
-from w2v_jax.config import CheckpointConfig, TextConfig, TrainConfig
+from w2v_jax.config import CheckpointConfig, TrainConfig
 from w2v_jax.errors import InputError
 from w2v_jax.models.registry import named_model
 from w2v_jax.params import Params, init_params
@@ -73,9 +73,6 @@ def three_steps(corpus: Corpus, optimizer: optax.GradientTransformation) -> Call
     step, blocks = make_train_step(named_model(SHORT, corpus.vocabulary), optimizer), stream(corpus, SHORT, blocks=1)
     three = [jax.tree.map(operator.itemgetter(0), next(blocks).blocks) for _ in range(3)]
     return lambda state: functools.reduce(lambda state, block: step(state, block)[0], three, state)
-
-
-# Reading
 
 
 def test_a_checkpoint_holds_words_tables_and_optimizer(zipf: Corpus, trained: Saved) -> None:
@@ -145,9 +142,6 @@ def test_unreadable_folders_are_refused_with_one_line(trained: Saved, tmp_path: 
         load_warm_start(folder)
 
 
-# Growth
-
-
 @pytest.mark.parametrize("new", ["abc", "cab", "xbyazc", "b", "xyz"])
 def test_rows_follow_their_words_and_new_words_get_fresh_rows(new: str) -> None:
     old, vocabulary = letters("abc"), letters(new)
@@ -208,9 +202,6 @@ def test_growing_into_the_same_vocabulary_changes_no_bits(name: str, corpus: Cor
         jax.tree.map(np.testing.assert_array_equal, tree, expected_tree)
 
 
-# Training on
-
-
 def test_given_fresh_tables_equal_no_tables(corpus: Corpus) -> None:
     vocabulary = corpus.vocabulary
     tables = named_model(SHORT, vocabulary).init(jax.random.key(SHORT.seed), vocabulary)
@@ -243,9 +234,7 @@ def test_new_words_join_their_neighbors_and_absent_words_keep_their_rows(
     rng = np.random.default_rng(1)
     animals, metals = groups
     texts = [["sheep", *animals[1:], "the"], ["copper", *metals[1:], "the"]]
-    more = Corpus.from_sentences(
-        [list(rng.choice(texts[i % 2], 8)) for i in range(2_000)], TextConfig(), known=before.vocabulary
-    )
+    more = Corpus.from_sentences([list(rng.choice(texts[i % 2], 8)) for i in range(2_000)], known=before.vocabulary)
     absent = {animals[0], metals[0], "a"}
     assert {word for word, n in zip(more.vocabulary.words, more.occurrences, strict=True) if n == 0} == absent
     tables = grow(before.params, before.vocabulary, more.vocabulary, fresh_tables(more.vocabulary, 16))
