@@ -33,7 +33,7 @@ OUT_OF_RANGE: list[tuple[type, str, list[Any]]] = [
     (MeshConfig, "devices", [0]),
     (MeshConfig, "vocabulary_shards", [0]),
     (MeshConfig, "local_steps", [0, 1 << 16]),
-    (ProcessConfig, "patience", [0]),
+    (ProcessConfig, "timeout", [0]),
     (CheckpointConfig, "checkpoint_every", [0]),
 ]
 

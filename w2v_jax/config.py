@@ -137,7 +137,7 @@ class ProcessConfig(CheckedConfig):
     """Index of this process, from 0."""
     cluster: bool = False
     """Let JAX read all three from the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU)."""
-    patience: PositiveInt = 100
+    timeout: PositiveInt = 100
     """Seconds to wait for a process to start, and after which a silent process counts as lost."""
 
     def __post_init__(self) -> None:

@@ -19,9 +19,9 @@ IGNORED = {
     "naive-softmax": NOISE + COUNTS,
     "softmax": NOISE + COUNTS,
     "softmax-counts": NOISE + STREAM,
-    "ppmi-svd": (*NOISE, *STREAM, "--epochs 2", "--metrics out.jsonl", "--patience 9"),
+    "ppmi-svd": (*NOISE, *STREAM, "--epochs 2", "--metrics out.jsonl", "--timeout 9"),
 }
-NEEDS = {"--checkpoint-every 9": "--checkpoint-dir", "--patience 9": "--cluster or --coordinator", "--freeze": "--init"}
+NEEDS = {"--checkpoint-every 9": "--checkpoint-dir", "--timeout 9": "--cluster or --coordinator", "--freeze": "--init"}
 
 
 @pytest.fixture(autouse=True)

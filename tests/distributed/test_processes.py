@@ -19,7 +19,7 @@ from w2v_jax.vectors.keyed_vectors import KeyedVectors
 
 FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=1"
 EPOCHS = 8
-OPTIONS = ["--dim", "8", "--epochs", str(EPOCHS), "--lr", "0.2", "--sample", "0", "--seed", "1", "--patience", "20"]
+OPTIONS = ["--dim", "8", "--epochs", str(EPOCHS), "--lr", "0.2", "--sample", "0", "--seed", "1", "--timeout", "20"]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ NAMED_CORPORA = ("docstrings", "text8")
 COUNT_FITS = {"softmax-counts": "fit_softmax", "ppmi-svd": "fit_ppmi_svd"}  # objective → function of counts/train.py
 NOISE = {"negative", "noise_power", "shared_negatives"}
 IGNORED = {"naive-softmax": NOISE, "softmax": NOISE, "ppmi-svd": {"epochs", "metrics"}}  # beside `_ignored_options`
-NEEDS = {"freeze": {"init"}, "checkpoint_every": {"checkpoint_dir"}, "patience": {"coordinator", "cluster"}}
+NEEDS = {"freeze": {"init"}, "checkpoint_every": {"checkpoint_dir"}, "timeout": {"coordinator", "cluster"}}
 Objective = Literal[(*MODELS, *COUNT_FITS)]  # type: ignore[valid-type]
 
 

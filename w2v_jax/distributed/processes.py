@@ -31,11 +31,11 @@ def join_processes(config: ProcessConfig) -> TextShard | None:
     """
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, and do nothing
     if config.coordinator and config.process:
-        _wait_for(config.coordinator, config.patience)
+        _wait_for(config.coordinator, config.timeout)
     try:
         jax.distributed.initialize(
             config.coordinator, config.processes, config.process,
-            initialization_timeout=config.patience, heartbeat_timeout_seconds=config.patience,
+            initialization_timeout=config.timeout, heartbeat_timeout_seconds=config.timeout,
         )  # fmt: skip
     except (JaxRuntimeError, RuntimeError, ValueError) as error:
         raise InputError(f"the processes did not connect: {error}") from error
@@ -43,9 +43,9 @@ def join_processes(config: ProcessConfig) -> TextShard | None:
     return TextShard(jax.process_index(), count, process_allgather) if count > 1 else None
 
 
-def _wait_for(coordinator: str, patience: int) -> None:
+def _wait_for(coordinator: str, timeout: int) -> None:
     host, _, port = coordinator.rpartition(":")
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         try:
             return socket.create_connection((host, int(port)), timeout=1).close()
