@@ -14,11 +14,11 @@ import pytest
 
 from w2v_jax.config import TILE, TextConfig, TrainConfig
 from w2v_jax.distributed.collectives import ONE_DEVICE
-from w2v_jax.distributed.gather import RowUpdates, gather_rows, scatter_add
+from w2v_jax.distributed.gather import scatter_add
 from w2v_jax.models.model import Model
 from w2v_jax.models.registry import MODELS, named_model
 from w2v_jax.objectives.softmax import log_probs
-from w2v_jax.params import PAD_ID, Params, init_params
+from w2v_jax.params import PAD_ID, Params
 from w2v_jax.sampling.stream import stream
 from w2v_jax.sampling.windows import Block
 from w2v_jax.text.corpus import Corpus
@@ -41,9 +41,7 @@ def softmax_pair(center: jax.Array, outside: jax.Array, negatives: jax.Array, pa
     return -log_y_hat[outside], jnp.arange(len(params.outside)), jnp.exp(log_y_hat), y
 
 
-def negative_sampling_pair(
-    center: jax.Array, outside: jax.Array, negatives: jax.Array, params: Params
-) -> tuple[Any, ...]:
+def sampling_pair(center: jax.Array, outside: jax.Array, negatives: jax.Array, params: Params) -> tuple[Any, ...]:
     """The same for negative sampling: each of K shared negatives counts negative/K times."""
     ids = jnp.concatenate([outside[None], negatives])
     scores = params.outside[ids] @ params.center[center]
@@ -53,7 +51,7 @@ def negative_sampling_pair(
     return loss, ids, weight * jax.nn.sigmoid(scores), observed
 
 
-TEXTBOOK = {"negative-sampling": negative_sampling_pair, "naive-softmax": softmax_pair, "softmax": softmax_pair}
+TEXTBOOK = {"negative-sampling": sampling_pair, "naive-softmax": softmax_pair, "softmax": softmax_pair}
 """objective → (center, outside, the tile's negatives, params) → (loss, candidates, predicted, observed) of a pair."""
 CONFIG = TrainConfig(dim=6, window=3, sample=0.1, batch_tokens=64, shared_negatives=8, noise_power=0.5)
 
@@ -61,9 +59,8 @@ CONFIG = TrainConfig(dim=6, window=3, sample=0.1, batch_tokens=64, shared_negati
 @pytest.fixture(scope="module")
 def words() -> Corpus:
     rng = np.random.default_rng(0)
-    return Corpus.from_sentences(
-        [[f"w{i}" for i in rng.zipf(1.5, rng.integers(2, 30)) if i < 40] for _ in range(60)], TextConfig(min_count=1)
-    )
+    sentences = [[f"w{i}" for i in rng.zipf(1.5, rng.integers(2, 30)) if i < 40] for _ in range(60)]
+    return Corpus.from_sentences(sentences, TextConfig(min_count=1))
 
 
 def model_for(objective: str, words: Corpus) -> Model:
@@ -149,23 +146,6 @@ def assert_within_ulp(got: Params, expected: Params, terms: Params, ulp: int = 8
     for ours, theirs, scale in zip(got, expected, terms, strict=True):
         unit = np.spacing(np.maximum(np.asarray(scale, np.float32), np.finfo(np.float32).tiny))
         assert np.all(np.abs(np.asarray(ours) - np.asarray(theirs)) <= ulp * unit)
-
-
-@every_model
-def test_finite_differences_agree(objective: str, words: Corpus) -> None:
-    with jax.enable_x64(True):
-        block, params, model = blocks_of(words)[0], random_params(words), model_for(objective, words)
-        batch = model.batch(block, tile_keys(KEY, block, ONE_DEVICE))
-        loss = jax.jit(lambda params: model.loss(gather_rows(params, batch.ids, ONE_DEVICE), batch)[0])
-        gradient = dense(make_gradients(model)(params, block, KEY)[1], params)
-        rng = np.random.default_rng(2)
-        for _ in range(4):
-            direction = jax.tree.map(lambda table: jnp.asarray(rng.normal(size=table.shape)), params)
-            moved = lambda h, towards=direction: jax.tree.map(lambda table, step: table + h * step, params, towards)
-            slope = (loss(moved(1e-5)) - loss(moved(-1e-5))) / 2e-5
-            expected = sum(jnp.vdot(g, d) for g, d in zip(gradient, direction, strict=True))
-            np.testing.assert_allclose(slope, expected, rtol=1e-6)
-            assert abs(float(expected)) > 1
 
 
 def test_a_plain_loss_trains_as_the_hand_written_gradient_does(words: Corpus) -> None:
@@ -322,24 +302,19 @@ def test_the_search_finds_a_table(words: Corpus) -> None:
 
 def test_the_key_decides_what_a_step_draws_and_where_it_starts(words: Corpus) -> None:
     model, block = model_for("negative-sampling", words), blocks_of(words)[0]
-    params = init_params(KEY, len(words.vocabulary), 6)
-    params = params._replace(outside=params.center)
+    params = random_params(words, "float32")
     losses = [make_gradients(model)(params, block, jax.random.key(seed))[0].loss for seed in (0, 1)]
     assert losses[0] != losses[1]
     starts = [init_state(model, jax.random.key(seed), words.vocabulary, optax.sgd(0.1)) for seed in (0, 1)]
     assert (starts[0].tables.center != starts[1].tables.center).any()
 
 
-@pytest.mark.parametrize("table", ["center", "outside"])
-def test_softmax_bounds_its_curvature_as_the_naive_form_does(table: str, words: Corpus) -> None:
+def test_softmax_bounds_its_curvature_as_the_naive_form_does(words: Corpus) -> None:
     totals = []
     with jax.enable_x64(True):
         for objective in ("naive-softmax", "softmax"):
-            params = random_params(words)
-            _, updates = make_gradients(model_for(objective, words))(params, blocks_of(words)[0], KEY)
-            rows: RowUpdates = getattr(updates, table)
-            assert rows.curvature is not None
-            summed = jnp.zeros(len(words.vocabulary)).at[rows.ids].add(rows.curvature, mode="drop")
-            totals.append(np.asarray(summed))
+            _, updates = make_gradients(model_for(objective, words))(random_params(words), blocks_of(words)[0], KEY)
+            zeros = jnp.zeros(len(words.vocabulary))
+            totals.append([np.asarray(zeros.at[rows.ids].add(rows.curvature, mode="drop")) for rows in updates])
     np.testing.assert_allclose(totals[1], totals[0], rtol=1e-9, atol=1e-12)
-    assert totals[0].max() > 0.1
+    assert np.min(np.max(totals[0], axis=1)) > 0.1
