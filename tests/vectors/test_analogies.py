@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors as Gensim
 
-from w2v_jax.errors import InputError
 from w2v_jax.vectors.evaluation import Section, evaluate_analogies
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 
@@ -167,13 +166,3 @@ def test_accuracy_equals_the_program_of_word2vec(
     assert printed == [(str(section.correct), str(section.asked)) for section in got[:-1]]
     seen, total = re.findall(r"Questions seen / total: (\d+) (\d+)", done.stdout)[0]
     assert (int(seen), int(total)) == (got[-1].asked, got[-1].asked + got[-1].skipped)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"a b c d\n", "holds no questions"), (b": a\ncaf\xe9 b c d\n", "line 2 is not UTF-8")],
-)
-def test_invalid_question_files_are_refused(content: bytes, message: str, cased: Both, tmp_path: Path) -> None:
-    (tmp_path / "questions.txt").write_bytes(content)
-    with pytest.raises(InputError, match=f"questions.txt: {message}"):
-        evaluate_analogies(cased[0], tmp_path / "questions.txt")
