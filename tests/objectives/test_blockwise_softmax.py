@@ -34,9 +34,7 @@ def reference(centers: Any, ids: Any, outside: Any, weights: Any) -> jax.Array:
 
 
 def blockwise(block_size: int) -> Any:
-    return lambda centers, ids, outside, weights: blockwise_softmax_loss(
-        centers, ids, outside, block_size=block_size, weights=weights
-    )
+    return lambda c, ids, u, weights: blockwise_softmax_loss(c, ids, u, block_size=block_size, weights=weights)
 
 
 def test_outside_words_have_no_axis_or_several() -> None:

@@ -135,9 +135,8 @@ def test_it_trains_from_grown_tables_with_frozen_rows_and_resumes_with_the_same_
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
     old, sentences = corpus.vocabulary, [["sheep", "cat", "dog"] * 2] * 2_000
     more = Corpus.from_sentences(sentences, known=old)
-    tables = grow(
-        trained[1].params, old, more.vocabulary, positional_skipgram(more.vocabulary).init(KEY, more.vocabulary)
-    )
+    fresh = positional_skipgram(more.vocabulary).init(KEY, more.vocabulary)
+    tables = grow(trained[1].params, old, more.vocabulary, fresh)
     is_known = np.array([word in old for word in more.vocabulary.words])
     frozen = {"center": is_known, "outside": ~is_known, "position": np.arange(len(OFFSETS)) < 2}
     after = train_positional(more, tables=tables, frozen=frozen).tables

@@ -22,9 +22,8 @@ def test_balanced_tables_have_one_covariance_and_the_same_scores() -> None:
     np.testing.assert_allclose(result.center @ result.outside.T, params.center @ params.outside.T, atol=1e-3)
     covariance = lambda table: np.cov(table.T, aweights=np.sqrt(counts))
     np.testing.assert_allclose(covariance(result.center), covariance(result.outside), rtol=1e-3, atol=1e-3)
-    mixed = balance_covariances(
-        Params(params.center @ mixing, params.outside @ np.linalg.inv(mixing).T.astype(np.float32)), counts
-    )
+    turned = Params(params.center @ mixing, params.outside @ np.linalg.inv(mixing).T.astype(np.float32))
+    mixed = balance_covariances(turned, counts)
     gram = lambda table: table @ table.T  # the basis may turn, the angles do not
     np.testing.assert_allclose(gram(mixed.center), gram(result.center), rtol=1e-2, atol=1e-2)
 

@@ -25,6 +25,7 @@ VALID: dict[str, list[tuple[bytes, list[str]]]] = {
         (b"1 2\n " + ROW, [""]),
         (BINARY + b"and more", ["a", "b"]),
         (b"1 1\nspaces     ", ["spaces"]),  # the number's bytes
+        (b"3 2\na " + ROW + b"b " + ROW + b"a " + bytes(8), ["a", "b"]),  # the first of repeated words
     ],
     "v.txt": [
         (b"2 2\na 1 2\nb 3 4", ["a", "b"]),  # no final newline
@@ -35,6 +36,7 @@ VALID: dict[str, list[tuple[bytes, list[str]]]] = {
         (b"2 1\na 1_0\nb +.5\n", ["a", "b"]),
         (b"2 2\na 1\t 2\n 3 4\n", ["a", ""]),
         (b"2 2\na\xc2\xa0b\tc\rd 1 2\n\xc2\x85 3 4\n", ["a\xa0b\tc\rd", "\x85"]),
+        (b"3 1\na 1\nb 2\na 3\n", ["a", "b"]),  # the first of repeated words
     ],
 }
 
