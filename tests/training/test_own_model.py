@@ -160,10 +160,9 @@ def test_whitening_transforms_center_and_outside_alone(corpus: Corpus, trained: 
 
 def test_whitening_needs_center_and_outside_tables(corpus: Corpus) -> None:
     other = positional_skipgram(corpus.vocabulary)._replace(init=lambda *_: {"input": jnp.zeros((12, DIM))})
-    config = dataclasses.replace(CONFIG, whitening=0.2)
     message = "^whitening is 0.2, which transforms tables named center and outside; this model has input: leave it out$"
     with pytest.raises(InputError, match=message):
-        train(corpus, config, model=other, optimizer=OPTIMIZER)
+        train(corpus, dataclasses.replace(CONFIG, whitening=0.2), model=other, optimizer=OPTIMIZER)
 
 
 def test_a_model_without_curvature_needs_another_optimizer_than_the_default(corpus: Corpus) -> None:
