@@ -1,7 +1,6 @@
-"""A model of one's own, with a table whose rows are not words, has all that training offers: the README's model."""
+"""A model of one's own, with a table whose rows are not words, has all that training offers."""
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +11,14 @@ import optax
 import pytest
 from jaxtyping import Array
 
-from experiments.own_model import OFFSETS, WINDOW, position_skipgram
+from experiments.own_model import NEGATIVE, OFFSETS, WINDOW, K, position_skipgram
 from tests.training.test_checkpoints import Saved, stop_at
-from w2v_jax.config import CheckpointConfig, TrainConfig
+from w2v_jax.config import TILE, CheckpointConfig, TrainConfig
 from w2v_jax.errors import InputError, TrainingInterrupted
-from w2v_jax.models.model import Batch, Model
+from w2v_jax.models.model import Aux, Batch, Model
 from w2v_jax.params import Params
 from w2v_jax.sampling.noise import noise_table
-from w2v_jax.sampling.windows import Block
+from w2v_jax.sampling.windows import Block, center_slots
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.vocabulary import Vocabulary
 from w2v_jax.training.loop import train
@@ -35,19 +34,21 @@ KEY = jax.random.key(3)
 
 
 def positional_skipgram(vocabulary: Vocabulary) -> Model:
-    """Have the tables in another order than that of their names, in which JAX has the leaves of a dict."""
+    """Score negatives at every position too: else positions turn negative where, as here, all words are negatives."""
     model = position_skipgram(noise_table(vocabulary.counts), dim=DIM)
-    return model._replace(
-        init=lambda key, vocabulary: dict(reversed(model.init(key, vocabulary).items())),
-        vectors=lambda tables, counts: tables["center"] * tables["position"].mean(0)[None],
-    )
 
+    def loss(rows: dict[str, Array], batch: Batch) -> tuple[Array, Aux]:
+        slots, lines = WINDOW + np.arange(TILE)[:, None] + OFFSETS, batch.inputs.lines
+        is_pair = (lines[:, slots] == center_slots(lines, WINDOW)[..., None]) & (lines[:, slots] >= 0)
+        query = jnp.einsum("gsd,kd->gskd", rows["center"], rows["position"])
+        positive = (query * rows["outside"][:, slots]).sum(-1)
+        negative = jnp.einsum("gskd,gnd->gskn", query, rows["outside"][:, -K:])
+        each = jax.nn.softplus(-positive) + NEGATIVE / K * jax.nn.softplus(negative).sum(-1)
+        return jnp.where(is_pair, each, 0).sum(), Aux(is_pair.sum(dtype=each.dtype))
 
-@pytest.fixture(scope="module", autouse=True)
-def promote_as_for_users() -> Iterator[None]:
-    """The loss multiplies masks and counts by floats."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
+    # In another order than that of their names, in which JAX has the leaves of a dict.
+    init = lambda key, vocabulary: dict(reversed(model.init(key, vocabulary).items()))
+    return Model(init, model.batch, loss, lambda tables, counts: tables["center"] * tables["position"].mean(0)[None])
 
 
 @pytest.fixture(scope="module")
