@@ -112,8 +112,7 @@ def test_words_that_co_occur_with_none_have_empty_rows() -> None:
     corpus = Corpus.from_sentences([["alone"], ["to", "be"]] * 5)
     assert count(corpus, CountsConfig(sample=0.0)).toarray()[corpus.vocabulary["alone"]].tolist() == [0, 0, 0]
     empty = Cooccurrence.from_corpus(Corpus.from_sentences([["alone"]] * 5))
-    assert len(empty) == 1
-    assert empty.matrix.nnz == 0
+    assert (len(empty), empty.matrix.nnz) == (1, 0)
     dropped = CountsConfig(sample=1e-9, subsample_rounds=1)
     assert count(Corpus.from_sentences([["to", "be"]] * 5), dropped).nnz == 0
 

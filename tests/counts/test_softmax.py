@@ -87,12 +87,6 @@ def test_any_block_size_and_any_scores(rows: int, scale: float, dtype: str) -> N
     chex.assert_trees_all_close(gradient, by_autodiff, rtol=tolerance, atol=atol)
 
 
-def test_one_word() -> None:
-    loss, gradient = softmax_counts_loss(random_params(1, 2, 1.0, "float32"), blocks_of(np.full((1, 1), 3.0), 4))
-    assert abs(float(loss)) < 1e-6
-    chex.assert_trees_all_close(gradient, jax.tree.map(jnp.zeros_like, gradient), atol=1e-6)
-
-
 def test_no_v_by_v_array_is_held() -> None:
     vocab_size, rows = 2000, 20
     matrix = sparse.random_array((vocab_size, vocab_size), density=1e-3, rng=np.random.default_rng(0), format="csr")

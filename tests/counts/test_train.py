@@ -31,8 +31,7 @@ def train_reports(
     corpus: Corpus, config: CountsConfig = CONFIG, optimizer: Any = None
 ) -> tuple[KeyedVectors, list[Report], list[KeyedVectors]]:
     """Train; return the vectors, and the reports and exports of each callback."""
-    reports: list[Report] = []
-    exports: list[KeyedVectors] = []
+    reports, exports = list[Report](), list[KeyedVectors]()
     callback: Any = lambda report, export: (reports.append(report), exports.append(export()))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):  # optax's Adam and L-BFGS
         return train_counts(corpus, config, optimizer=optimizer, callbacks=[callback]), reports, exports
@@ -125,19 +124,15 @@ def test_the_default_optimizer_is_preconditioned_lbfgs(corpus: Corpus) -> None:
     assert [report.loss for report in given] == [report.loss for report in default]
 
 
-def ring_and_isolated_words() -> Corpus:
-    """Words that co-occur only with their two neighbours, and words that co-occur with none."""
-    ring = [[f"n{i}", f"n{(i + 1) % 60}"] for i in range(60) for _ in range(10)]
-    return Corpus.from_sentences(ring + [[f"solo{i}"] for i in range(60) for _ in range(20)])
-
-
 @pytest.mark.parametrize("dim", [4, 30])
 def test_isolated_words_get_finite_vectors_and_the_last_report_is_of_the_result(dim: int) -> None:
-    corpus, config = ring_and_isolated_words(), dataclasses.replace(CONFIG, dim=dim)
+    """Some words co-occur only with their two neighbours, and others with none."""
+    ring = [[f"n{i}", f"n{(i + 1) % 60}"] for i in range(60) for _ in range(10)]
+    corpus = Corpus.from_sentences(ring + [[f"solo{i}"] for i in range(60) for _ in range(20)])
+    config = dataclasses.replace(CONFIG, dim=dim)
     vectors, reports, _ = train_reports(corpus, config)
     assert vectors.params is not None
-    assert np.isfinite(vectors.vectors).all()
-    assert all(np.isfinite(table).all() for table in map(np.asarray, vectors.params))
+    assert all(np.isfinite(table).all() for table in (vectors.vectors, *map(np.asarray, vectors.params)))
     problem = make_problem(Cooccurrence.from_corpus(corpus, config))
     assert reports[-1].loss == pytest.approx(float(loss_and_gradient(vectors.params, problem)[0][0]), abs=1e-4)
     assert reports[-1].loss < reports[0].loss

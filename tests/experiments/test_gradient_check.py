@@ -1,14 +1,13 @@
 """The gradient check accepts the right equations and rejects wrong ones."""
 
 from pathlib import Path
-from typing import Any
 
-import jax.numpy as jnp
 import pytest
 from matplotlib.image import imread
 
 import w2v_jax as w2v
 from experiments import gradient_check
+from tests.objectives.test_gradients import without_minus_y
 
 
 def rows(printed: str) -> list[tuple[str, str]]:
@@ -33,10 +32,6 @@ def test_every_equation_holds_and_the_wrong_one_is_rejected(tmp_path: Path, caps
 def test_a_wrong_gradient_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_minus_y(center: Any, outside_index: int, outside: Any) -> tuple[Any, Any]:
-        y_hat = jnp.exp(w2v.log_probs(center, outside))
-        return outside.T @ y_hat, jnp.outer(y_hat, center)
-
     monkeypatch.setattr(w2v, "naive_softmax_gradients", without_minus_y)
     with pytest.raises(SystemExit) as exited:
         gradient_check.main(["--out", str(tmp_path)])

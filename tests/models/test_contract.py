@@ -14,11 +14,11 @@ import pytest
 
 from w2v_jax.config import TILE, TextConfig, TrainConfig
 from w2v_jax.distributed.collectives import ONE_DEVICE
-from w2v_jax.distributed.gather import RowUpdates, gather_rows, scatter_add
+from w2v_jax.distributed.gather import scatter_add
 from w2v_jax.models.model import Model
 from w2v_jax.models.registry import MODELS, named_model
 from w2v_jax.objectives.softmax import log_probs
-from w2v_jax.params import PAD_ID, Params, init_params
+from w2v_jax.params import PAD_ID, Params
 from w2v_jax.sampling.stream import stream
 from w2v_jax.sampling.windows import Block
 from w2v_jax.text.corpus import Corpus
@@ -41,9 +41,7 @@ def softmax_pair(center: jax.Array, outside: jax.Array, negatives: jax.Array, pa
     return -log_y_hat[outside], jnp.arange(len(params.outside)), jnp.exp(log_y_hat), y
 
 
-def negative_sampling_pair(
-    center: jax.Array, outside: jax.Array, negatives: jax.Array, params: Params
-) -> tuple[Any, ...]:
+def sampling_pair(center: jax.Array, outside: jax.Array, negatives: jax.Array, params: Params) -> tuple[Any, ...]:
     """The same for negative sampling: each of K shared negatives counts negative/K times."""
     ids = jnp.concatenate([outside[None], negatives])
     scores = params.outside[ids] @ params.center[center]
@@ -53,7 +51,7 @@ def negative_sampling_pair(
     return loss, ids, weight * jax.nn.sigmoid(scores), observed
 
 
-TEXTBOOK = {"negative-sampling": negative_sampling_pair, "naive-softmax": softmax_pair, "softmax": softmax_pair}
+TEXTBOOK = {"negative-sampling": sampling_pair, "naive-softmax": softmax_pair, "softmax": softmax_pair}
 """objective → (center, outside, the tile's negatives, params) → (loss, candidates, predicted, observed) of a pair."""
 CONFIG = TrainConfig(dim=6, window=3, sample=0.1, batch_tokens=64, shared_negatives=8, noise_power=0.5)
 
@@ -61,9 +59,8 @@ CONFIG = TrainConfig(dim=6, window=3, sample=0.1, batch_tokens=64, shared_negati
 @pytest.fixture(scope="module")
 def words() -> Corpus:
     rng = np.random.default_rng(0)
-    return Corpus.from_sentences(
-        [[f"w{i}" for i in rng.zipf(1.5, rng.integers(2, 30)) if i < 40] for _ in range(60)], TextConfig(min_count=1)
-    )
+    sentences = [[f"w{i}" for i in rng.zipf(1.5, rng.integers(2, 30)) if i < 40] for _ in range(60)]
+    return Corpus.from_sentences(sentences, TextConfig(min_count=1))
 
 
 def model_for(objective: str, words: Corpus) -> Model:
@@ -109,12 +106,9 @@ def textbook(objective: str, model: Model, block: Block) -> Callable[[Params], t
         def of_pair(center: Any, outside: Any, negatives: Any, share: Any) -> tuple[Any, Params]:
             loss, ids, predicted, observed = TEXTBOOK[objective](center, outside, negatives, params)
             size = share.astype(loss.dtype) * (predicted + observed)
-            terms = jax.tree.map(jnp.zeros_like, params)
-            terms = Params(
-                terms.center.at[center].add(size @ jnp.abs(params.outside[ids])),
-                terms.outside.at[ids].add(jnp.outer(size, jnp.abs(params.center[center]))),
-            )
-            return share.astype(loss.dtype) * loss, terms
+            of_center = jnp.zeros_like(params.center).at[center].add(size @ jnp.abs(params.outside[ids]))
+            of_outside = jnp.zeros_like(params.outside).at[ids].add(jnp.outer(size, jnp.abs(params.center[center])))
+            return share.astype(loss.dtype) * loss, Params(of_center, of_outside)
 
         return jax.tree.map(lambda x: x.sum(0), jax.vmap(of_pair)(*pairs))
 
@@ -149,23 +143,6 @@ def assert_within_ulp(got: Params, expected: Params, terms: Params, ulp: int = 8
     for ours, theirs, scale in zip(got, expected, terms, strict=True):
         unit = np.spacing(np.maximum(np.asarray(scale, np.float32), np.finfo(np.float32).tiny))
         assert np.all(np.abs(np.asarray(ours) - np.asarray(theirs)) <= ulp * unit)
-
-
-@every_model
-def test_finite_differences_agree(objective: str, words: Corpus) -> None:
-    with jax.enable_x64(True):
-        block, params, model = blocks_of(words)[0], random_params(words), model_for(objective, words)
-        batch = model.batch(block, tile_keys(KEY, block, ONE_DEVICE))
-        loss = jax.jit(lambda params: model.loss(gather_rows(params, batch.ids, ONE_DEVICE), batch)[0])
-        gradient = dense(make_gradients(model)(params, block, KEY)[1], params)
-        rng = np.random.default_rng(2)
-        for _ in range(4):
-            direction = jax.tree.map(lambda table: jnp.asarray(rng.normal(size=table.shape)), params)
-            moved = lambda h, towards=direction: jax.tree.map(lambda table, step: table + h * step, params, towards)
-            slope = (loss(moved(1e-5)) - loss(moved(-1e-5))) / 2e-5
-            expected = sum(jnp.vdot(g, d) for g, d in zip(gradient, direction, strict=True))
-            np.testing.assert_allclose(slope, expected, rtol=1e-6)
-            assert abs(float(expected)) > 1
 
 
 def test_a_plain_loss_trains_as_the_hand_written_gradient_does(words: Corpus) -> None:
@@ -242,11 +219,8 @@ def test_vmap_over_seeds_and_rates_equals_separate_runs(objective: str, words: C
 
 @every_model
 @pytest.mark.parametrize("table_dtype", ["float32", "bfloat16", "float64"])
-@pytest.mark.parametrize("x64", [False, True])
-def test_tables_keep_their_type(objective: str, table_dtype: str, x64: bool, words: Corpus) -> None:
-    if table_dtype == "float64" and not x64:
-        pytest.skip("JAX has no float64 without x64")
-    with jax.enable_x64(x64), jax.numpy_dtype_promotion("standard"):
+def test_tables_and_loss_keep_their_types_with_x64_on(objective: str, table_dtype: str, words: Corpus) -> None:
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
         model, block = model_for(objective, words), blocks_of(words)[0]
         for optimizer in (row_sparse(bounded_sgd(0.1), merge_duplicates=False), optax.adagrad(0.1)):
             state = init_state(model, KEY, words.vocabulary, optimizer, tables=random_params(words, table_dtype))
@@ -288,15 +262,6 @@ def test_the_step_lowers_for_every_platform(objective: str, words: Corpus) -> No
     assert exported.platforms == ("cpu", "cuda", "tpu", "rocm")
 
 
-def compiled_scan(words: Corpus, optimizer: optax.GradientTransformation) -> str:
-    model = model_for("negative-sampling", words)
-    train_step, state = make_train_step(model, optimizer), init_state(model, KEY, words.vocabulary, optimizer)
-    shape = jax.ShapeDtypeStruct((4, 64 // TILE, TILE + 2 * CONFIG.window), jnp.int32)
-    scan = jax.jit(lambda state, blocks: jax.lax.scan(train_step, state, blocks), donate_argnums=0)
-    as_users_get_it = {"xla_cpu_use_fusion_emitters": True} if "emitters" in os.environ["XLA_FLAGS"] else {}
-    return str(scan.lower(state, Block(shape, shape)).compile(as_users_get_it).as_text())
-
-
 def table_operations(program: str, words: Corpus) -> list[str]:
     """Return the operations that make a whole new table: copies of one, or tables of zeros or of sums."""
     shape = rf"f32\[{len(words.vocabulary)},6\]"
@@ -305,7 +270,12 @@ def table_operations(program: str, words: Corpus) -> list[str]:
 
 @pytest.mark.parametrize("make", [default_optimizer, lambda words, config: optax.adagrad(0.1)])
 def test_no_operation_makes_a_table(make: Any, words: Corpus) -> None:
-    program, size = compiled_scan(words, make(words, CONFIG)), len(words.vocabulary)
+    model, optimizer, size = model_for("negative-sampling", words), make(words, CONFIG), len(words.vocabulary)
+    train_step, state = make_train_step(model, optimizer), init_state(model, KEY, words.vocabulary, optimizer)
+    shape = jax.ShapeDtypeStruct((4, 64 // TILE, TILE + 2 * CONFIG.window), jnp.int32)
+    scan = jax.jit(lambda state, blocks: jax.lax.scan(train_step, state, blocks), donate_argnums=0)
+    as_users_get_it = {"xla_cpu_use_fusion_emitters": True} if "emitters" in os.environ["XLA_FLAGS"] else {}
+    program = str(scan.lower(state, Block(shape, shape)).compile(as_users_get_it).as_text())
     assert re.search(rf"f32\[{size},6\]\S* scatter|scatter.*f32\[{size},6\]", program)
     assert table_operations(program, words) == []
 
@@ -322,24 +292,19 @@ def test_the_search_finds_a_table(words: Corpus) -> None:
 
 def test_the_key_decides_what_a_step_draws_and_where_it_starts(words: Corpus) -> None:
     model, block = model_for("negative-sampling", words), blocks_of(words)[0]
-    params = init_params(KEY, len(words.vocabulary), 6)
-    params = params._replace(outside=params.center)
+    params = random_params(words, "float32")
     losses = [make_gradients(model)(params, block, jax.random.key(seed))[0].loss for seed in (0, 1)]
     assert losses[0] != losses[1]
     starts = [init_state(model, jax.random.key(seed), words.vocabulary, optax.sgd(0.1)) for seed in (0, 1)]
     assert (starts[0].tables.center != starts[1].tables.center).any()
 
 
-@pytest.mark.parametrize("table", ["center", "outside"])
-def test_softmax_bounds_its_curvature_as_the_naive_form_does(table: str, words: Corpus) -> None:
+def test_softmax_bounds_its_curvature_as_the_naive_form_does(words: Corpus) -> None:
     totals = []
     with jax.enable_x64(True):
         for objective in ("naive-softmax", "softmax"):
-            params = random_params(words)
-            _, updates = make_gradients(model_for(objective, words))(params, blocks_of(words)[0], KEY)
-            rows: RowUpdates = getattr(updates, table)
-            assert rows.curvature is not None
-            summed = jnp.zeros(len(words.vocabulary)).at[rows.ids].add(rows.curvature, mode="drop")
-            totals.append(np.asarray(summed))
+            _, updates = make_gradients(model_for(objective, words))(random_params(words), blocks_of(words)[0], KEY)
+            zeros = jnp.zeros(len(words.vocabulary))
+            totals.append([np.asarray(zeros.at[rows.ids].add(rows.curvature, mode="drop")) for rows in updates])
     np.testing.assert_allclose(totals[1], totals[0], rtol=1e-9, atol=1e-12)
-    assert totals[0].max() > 0.1
+    assert np.min(np.max(totals[0], axis=1)) > 0.1

@@ -23,10 +23,8 @@ def branches(source: str) -> Iterator[str]:
         if isinstance(node, ast.Compare | ast.Match | ast.Subscript | ast.Dict):
             parts = list(ast.walk(node))
             names = {part.value for part in parts if isinstance(part, ast.Constant)} & {*MODELS, *COUNT_FITS}
-            asks = isinstance(node, ast.Compare | ast.Match) and any(
-                isinstance(part, ast.Attribute) and part.attr == "objective" for part in parts
-            )
-            if names or asks:
+            attributes = {part.attr for part in parts if isinstance(part, ast.Attribute)}
+            if names or ("objective" in attributes and isinstance(node, ast.Compare | ast.Match)):
                 yield f"line {node.lineno}: {ast.unparse(node)[:80]}"
 
 

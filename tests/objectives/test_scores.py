@@ -26,17 +26,9 @@ class Function(NamedTuple):
     ulps: int
 
 
-def plain_sigmoid(s: Any, observed: Any, weight: Any) -> Any:
-    return (weight * (jnp.logaddexp(s, jnp.zeros_like(s)) - observed * s)).sum()
-
-
-def plain_softmax(s: Any, observed: Any) -> Any:
-    return -(observed * jax.nn.log_softmax(s)).sum(-1)
-
-
-def plain_normalizers(h: Any, candidates: Any) -> Any:
-    return jax.nn.logsumexp(h @ candidates.T, axis=1)
-
+plain_sigmoid = lambda s, observed, weight: (weight * (jnp.logaddexp(s, jnp.zeros_like(s)) - observed * s)).sum()
+plain_softmax = lambda s, observed: -(observed * jax.nn.log_softmax(s)).sum(-1)
+plain_normalizers = lambda h, candidates: jax.nn.logsumexp(h @ candidates.T, axis=1)
 
 FUNCTIONS = {
     "scores": Function(scores, lambda h, candidates: h @ candidates.T, ((B, D), (9, D)), 8),
@@ -56,20 +48,15 @@ def weighted(block_size: int, words: int) -> Function:
     )  # fmt: skip
 
 
-def block_loss(block_size: int, words: int) -> Function:
+def block_loss(size: int, words: int) -> Function:
     """The loss of three outside words for each center, of which some occur twice."""
     ids = jnp.asarray(np.random.default_rng(3).integers(0, words, (B, 3)), jnp.int32)
+    log_probs_of = jax.vmap(lambda v_c, ids, candidates: log_probs(v_c, candidates)[ids], (0, 0, None))
     return Function(
-        lambda h, candidates, weights: blockwise_softmax_loss(
-            h, ids, candidates, block_size=block_size, weights=weights
-        ),
-        lambda h, candidates, weights: (weights * -log_probs_of(h, candidates, ids)).sum(1),
+        lambda h, candidates, weights: blockwise_softmax_loss(h, ids, candidates, block_size=size, weights=weights),
+        lambda h, candidates, weights: (weights * -log_probs_of(h, ids, candidates)).sum(1),
         ((B, D), (words, D), (B, 3)), 32,
     )  # fmt: skip
-
-
-def log_probs_of(h: Any, candidates: Any, ids: Any) -> Any:
-    return jax.vmap(lambda v_c, ids: log_probs(v_c, candidates)[ids])(h, ids)
 
 
 for words, size in SIZES:
@@ -129,21 +116,6 @@ def test_wrong_gradients_are_rejected(name: str, dtype: str) -> None:
             assert_close([value, wrong, *others], expected, function.ulps)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_finite_differences_agree(name: str) -> None:
-    with jax.enable_x64(True):
-        function = FUNCTIONS[name]
-        arguments = example(function, "float64")
-        total = lambda *x: function.function(*x).sum()
-        gradients = jax.grad(total, tuple(range(len(arguments))))(*arguments)
-        for position, gradient in enumerate(gradients):
-            for at in [(0,) * gradient.ndim, (2,) * gradient.ndim]:
-                sides = [total(*arguments[:position], arguments[position].at[at].add(h), *arguments[position + 1 :])
-                         for h in (1e-6, -1e-6)]  # fmt: skip
-                np.testing.assert_allclose(gradient[at], (sides[0] - sides[1]) / 2e-6, rtol=1e-6, atol=1e-8)
-            assert np.abs(gradient).max() > 1e-2  # a gradient of zeros would agree with much
-
-
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "scores"])
 @pytest.mark.parametrize("scale", [70.0, 1e2])
 def test_huge_scores_neither_overflow_nor_vanish(name: str, scale: float, dtype: str) -> None:
@@ -156,13 +128,9 @@ def test_huge_scores_neither_overflow_nor_vanish(name: str, scale: float, dtype:
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * scale)
 
 
-def test_scores_vjp_equals_autodiff_and_keeps_the_type_of_the_residual(dtype: str) -> None:
-    h, candidates = example(FUNCTIONS["scores"], dtype)
-    residual = jnp.asarray(np.random.default_rng(2).normal(size=(B, 9)), dtype)
-    expected = jax.vjp(lambda h, candidates: h @ candidates.T, h, candidates)[1](residual)
-    assert_close([np.asarray(x) for x in scores_vjp(residual, h, candidates)], list(map(np.asarray, expected)), 8)
-    small = scores_vjp(residual, h.astype(jnp.bfloat16), candidates.astype(jnp.bfloat16))
-    assert {x.dtype for x in small} == {jnp.dtype(dtype)}
+def test_scores_vjp_keeps_the_type_of_the_residual(dtype: str) -> None:
+    h, candidates = (x.astype(jnp.bfloat16) for x in example(FUNCTIONS["scores"], dtype))
+    assert {x.dtype for x in scores_vjp(jnp.ones((B, 9), dtype), h, candidates)} == {jnp.dtype(dtype)}
 
 
 def test_scores_of_bfloat16_are_summed_in_float32() -> None:

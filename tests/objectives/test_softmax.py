@@ -85,15 +85,6 @@ def test_huge_scores_neither_overflow_nor_vanish(score: float) -> None:
     assert naive_softmax_loss(center, 2 if score > 0 else 0, outside) == 2e4  # not inf
 
 
-def test_loss_of_counts_is_the_sum_over_their_pairs() -> None:
-    scores, observed = jnp.asarray(np.random.default_rng(3).normal(size=7)), jnp.array([0, 3, 0, 1, 0, 0, 2.0])
-    pairs = jnp.array([w for w, count in enumerate(observed) for _ in range(int(count))])
-    summed = lambda scores: -jax.nn.log_softmax(scores)[pairs].sum()
-    loss, residual = jax.value_and_grad(softmax_cross_entropy)(scores, observed)
-    np.testing.assert_allclose(loss, summed(scores), rtol=1e-12)
-    np.testing.assert_allclose(residual, jax.grad(summed)(scores), rtol=1e-9)
-
-
 def test_score_of_minus_infinity_masks_a_candidate() -> None:
     value_and_grad = jax.value_and_grad(softmax_cross_entropy)
     masked = value_and_grad(jnp.array([0.3, -0.2, -jnp.inf]), jnp.array([1.0, 0.0, 0.0]))

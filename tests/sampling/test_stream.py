@@ -1,4 +1,4 @@
-"""The stream of blocks: every token once an epoch, windows whole, every draw a function of its position."""
+"""Subsampling, and the stream of blocks: every token once an epoch, windows whole, draws that a position decides."""
 
 import itertools
 from collections import Counter
@@ -76,6 +76,16 @@ def test_words_read_end_at_the_total_and_padding_holds_no_center(corpus: Corpus)
     assert has_center[: last.filled].all()
     assert not has_center[last.filled :].any()
     np.testing.assert_array_equal(last.blocks.tokens == PAD_ID, last.blocks.lines == -1)
+
+
+def test_keep_probabilities_are_those_of_word2vec() -> None:
+    counts = np.array([60_000, 3_000, 100, 1])
+    threshold = 1e-3 * counts.sum()
+    expected = np.minimum((np.sqrt(counts / threshold) + 1) * threshold / counts, 1)  # as word2vec.c writes it
+    np.testing.assert_allclose(keep_probabilities(counts, 1e-3), expected, rtol=1e-12)
+    assert expected[0] < 0.05
+    assert expected[-1] == 1
+    np.testing.assert_array_equal(keep_probabilities(np.array([10**9, 1]), 0.0), 1)
 
 
 def test_subsampling_keeps_tokens_as_often_as_the_formula_says() -> None:

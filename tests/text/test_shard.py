@@ -73,7 +73,6 @@ def test_byte_ranges_make_the_text_and_cut_no_word(text: str, count: int, tmp_pa
 
 
 def test_compressed_text_is_not_divided(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match=r"2 processes cannot share a compressed text; decompress it, or .*\{process\}"
-    ):
+    message = r"2 processes cannot share a compressed text; decompress it, or .*\{process\}"
+    with pytest.raises(InputError, match=message):
         read(tmp_path / "text.gz", 0, 2)

@@ -25,15 +25,12 @@ COUNTS_CONFIG = CountsConfig(dim=8, window=3, epochs=6, sample=0.0)
 TRAIN: dict[str, Callable[..., KeyedVectors]] = {
     "stream": functools.partial(train, config=CONFIG), "counts": functools.partial(train_counts, config=COUNTS_CONFIG)
 }  # fmt: skip
+cat_dog_similarity = lambda vectors: vectors.similarity("cat", "dog")
 
 
 @pytest.fixture(autouse=True)
 def short_dispatches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
-
-
-def cat_dog_similarity(vectors: KeyedVectors) -> float:
-    return vectors.similarity("cat", "dog")
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])

@@ -1,7 +1,4 @@
-"""A model of one's own, with a table whose rows are not words, has all that training offers.
-
-Skip-gram with a learned weight vector for each relative position: score = Σ_d center_d · position_d · outside_d.
-"""
+"""A model of one's own, with a table whose rows are not words, has all that training offers."""
 
 import dataclasses
 from pathlib import Path
@@ -14,12 +11,13 @@ import optax
 import pytest
 from jaxtyping import Array
 
+from experiments.own_model import NEGATIVE, OFFSETS, WINDOW, K, position_skipgram
 from tests.training.test_checkpoints import Saved, stop_at
 from w2v_jax.config import TILE, CheckpointConfig, TrainConfig
 from w2v_jax.errors import InputError, TrainingInterrupted
 from w2v_jax.models.model import Aux, Batch, Model
 from w2v_jax.params import Params
-from w2v_jax.sampling.noise import draw_negatives, noise_table
+from w2v_jax.sampling.noise import noise_table
 from w2v_jax.sampling.windows import Block, center_slots
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.vocabulary import Vocabulary
@@ -29,54 +27,34 @@ from w2v_jax.training.warm_start import grow, grow_state, load_checkpoint, load_
 from w2v_jax.vectors.keyed_vectors import KeyedVectors
 from w2v_jax.vectors.whitening import partial_whiten
 
-DIM, WINDOW, NEGATIVES = 8, 2, 5
-OFFSETS = [offset for offset in range(-WINDOW, WINDOW + 1) if offset]
-CONFIG = TrainConfig(dim=DIM, window=WINDOW, sample=0.0, epochs=2, batch_tokens=64)
+DIM = 8
+CONFIG = TrainConfig(dim=DIM, window=WINDOW, sample=0.0, epochs=1, batch_tokens=64)
 OPTIMIZER = optax.adagrad(0.1)
 KEY = jax.random.key(3)
 
 
 def positional_skipgram(vocabulary: Vocabulary) -> Model:
-    noise = noise_table(vocabulary.counts)
-
-    def init(key: Array, vocabulary: Vocabulary) -> dict[str, Array]:
-        center = jax.random.uniform(key, (len(vocabulary), DIM), minval=-0.5 / DIM, maxval=0.5 / DIM)
-        # In another order than that of their names, in which JAX has the leaves of a dict.
-        return {"outside": jnp.zeros_like(center), "center": center, "position": jnp.ones((len(OFFSETS), DIM))}
-
-    def batch(block: Block, keys: Array) -> Batch:
-        outside = jnp.concatenate([block.tokens, draw_negatives(keys, noise, NEGATIVES)], axis=1)
-        ids = {"outside": outside, "center": center_slots(block.tokens, WINDOW), "position": jnp.arange(len(OFFSETS))}
-        return Batch(ids, block.lines)
+    """Score negatives at every position too: else positions turn negative where, as here, all words are negatives."""
+    model = position_skipgram(noise_table(vocabulary.counts), dim=DIM)
 
     def loss(rows: dict[str, Array], batch: Batch) -> tuple[Array, Aux]:
-        outside, noise = rows["outside"][:, :-NEGATIVES], rows["outside"][:, -NEGATIVES:]
-        center_lines = center_slots(batch.inputs, WINDOW)
-        total, targets = jnp.zeros(()), jnp.zeros(())
-        for i, offset in enumerate(OFFSETS):
-            near = slice(WINDOW + offset, WINDOW + offset + TILE)
-            is_pair = (batch.inputs[:, near] == center_lines) & (center_lines >= 0)
-            query = rows["center"] * rows["position"][i][None, None]
-            positive = jax.nn.log_sigmoid((query * outside[:, near]).sum(-1))
-            negative = jax.nn.log_sigmoid(-jnp.einsum("gsd,gkd->gsk", query, noise)).sum(-1)
-            total -= jnp.where(is_pair, positive + negative, 0).sum()
-            targets += is_pair.sum(dtype=targets.dtype)
-        return total, Aux(targets)
+        slots, lines = WINDOW + np.arange(TILE)[:, None] + OFFSETS, batch.inputs.lines
+        is_pair = (lines[:, slots] == center_slots(lines, WINDOW)[..., None]) & (lines[:, slots] >= 0)
+        query = jnp.einsum("gsd,kd->gskd", rows["center"], rows["position"])
+        positive = (query * rows["outside"][:, slots]).sum(-1)
+        negative = jnp.einsum("gskd,gnd->gskn", query, rows["outside"][:, -K:])
+        each = jax.nn.softplus(-positive) + NEGATIVE / K * jax.nn.softplus(negative).sum(-1)
+        return jnp.where(is_pair, each, 0).sum(), Aux(is_pair.sum(dtype=each.dtype))
 
-    return Model(init, batch, loss, lambda tables, counts: tables["center"] * tables["position"].mean(0)[None])
+    # In another order than that of their names, in which JAX has the leaves of a dict.
+    init = lambda key, vocabulary: dict(reversed(model.init(key, vocabulary).items()))
+    return Model(init, model.batch, loss, lambda tables, counts: tables["center"] * tables["position"].mean(0)[None])
 
 
 @pytest.fixture(scope="module")
-def small(groups: tuple[list[str], ...]) -> Corpus:
-    rng = np.random.default_rng(0)
-    words = [[*group, "the", "a"] for group in groups]
-    return Corpus.from_sentences([list(rng.choice(words[i % 2], 8)) for i in range(2_000)])
-
-
-@pytest.fixture(scope="module")
-def trained(small: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Saved:
+def trained(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Saved:
     folder = tmp_path_factory.mktemp("saved")
-    return folder, train_positional(small, checkpoints=CheckpointConfig(folder))
+    return folder, train_positional(corpus, checkpoints=CheckpointConfig(folder))
 
 
 def train_positional(corpus: Corpus, config: TrainConfig = CONFIG, **options: Any) -> KeyedVectors:
@@ -89,12 +67,12 @@ def assert_tables_equal(tables: dict[str, Any], expected: dict[str, Any]) -> Non
         np.testing.assert_array_equal(tables[name], table)
 
 
-def test_it_learns_and_its_tables_are_exported(small: Corpus, trained: Saved, groups: tuple[list[str], ...]) -> None:
+def test_it_learns_and_its_tables_are_exported(trained: Saved, groups: tuple[list[str], ...]) -> None:
     vectors = trained[1]
     for group in groups:
         assert {word for word, _ in vectors.most_similar(group[0], topn=4)} == set(group[1:])
     shapes = {name: table.shape for name, table in vectors.tables.items()}
-    assert shapes == {"center": (12, DIM), "outside": (12, DIM), "position": (4, DIM)}
+    assert shapes == {"center": (12, DIM), "outside": (12, DIM), "position": (len(OFFSETS), DIM)}
     position = np.asarray(vectors.tables["position"])
     np.testing.assert_allclose(vectors.vectors, vectors.tables["center"] * position.mean(0)[None], rtol=1e-6)
     assert (np.abs(position - 1) > 0.01).any(1).all()
@@ -106,8 +84,8 @@ class PositionTables(NamedTuple):
     position: Array
 
 
-def test_checkpoints_of_a_named_tuple_of_tables_load_with_their_optimizer(small: Corpus, tmp_path: Path) -> None:
-    in_dict = positional_skipgram(small.vocabulary)
+def test_checkpoints_of_a_named_tuple_of_tables_load_with_their_optimizer(corpus: Corpus, tmp_path: Path) -> None:
+    in_dict = positional_skipgram(corpus.vocabulary)
 
     def batch(block: Block, keys: Array) -> Batch:
         ids, lines = in_dict.batch(block, keys)
@@ -118,27 +96,24 @@ def test_checkpoints_of_a_named_tuple_of_tables_load_with_their_optimizer(small:
         lambda rows, batch: in_dict.loss(rows._asdict(), batch),
         lambda tables, counts: in_dict.vectors(tables._asdict(), counts),
     )  # fmt: skip
-    config, folder = dataclasses.replace(CONFIG, epochs=1), CheckpointConfig(tmp_path)
-    vectors: Any = train(small, config, model=model, optimizer=OPTIMIZER, checkpoints=folder)
+    vectors: Any = train(corpus, CONFIG, model=model, optimizer=OPTIMIZER, checkpoints=CheckpointConfig(tmp_path))
     state, _ = load_checkpoint(tmp_path, OPTIMIZER)
     assert_tables_equal(state.tables, vectors.params._asdict())
-    assert {name: table.shape for name, table in state.opt_state[0].sum_of_squares.items()} == {
-        name: table.shape for name, table in state.tables.items()
-    }
+    assert jax.tree.map(jnp.shape, state.opt_state[0].sum_of_squares) == jax.tree.map(jnp.shape, state.tables)
     with pytest.raises(InputError, match="another optimizer"):
         load_checkpoint(tmp_path, optax.adam(0.1))
 
 
-def test_its_checkpoint_and_vectors_file_load(small: Corpus, trained: Saved, tmp_path: Path) -> None:
+def test_its_checkpoint_and_vectors_file_load(corpus: Corpus, trained: Saved, tmp_path: Path) -> None:
     state, vocabulary = load_checkpoint(trained[0], OPTIMIZER)
-    assert vocabulary.words == small.vocabulary.words
+    assert vocabulary.words == corpus.vocabulary.words
     assert_tables_equal(state.tables, trained[1].params)
     assert_tables_equal(load_warm_start(trained[0]).tables, trained[1].params)
     trained[1].save(tmp_path / "v.safetensors")
     assert_tables_equal(load_warm_start(tmp_path / "v.safetensors").tables, trained[1].params)
 
 
-def test_growth_moves_the_rows_of_words_and_keeps_the_others(small: Corpus, trained: Saved) -> None:
+def test_growth_moves_the_rows_of_words_and_keeps_the_others(trained: Saved) -> None:
     state, old = load_checkpoint(trained[0], OPTIMIZER)
     new = Vocabulary(("first", *reversed(old.words), "last"), np.arange(len(old) + 2, 0, -1))
     fresh = positional_skipgram(new).init(KEY, new)
@@ -156,18 +131,17 @@ def test_growth_moves_the_rows_of_words_and_keeps_the_others(small: Corpus, trai
 
 
 def test_it_trains_from_grown_tables_with_frozen_rows_and_resumes_with_the_same_bits(
-    small: Corpus, trained: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, trained: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
-    old, sentences = small.vocabulary, [["sheep", "cat", "dog", "sheep", "cow"]] * 2_000
+    old, sentences = corpus.vocabulary, [["sheep", "cat", "dog"] * 2] * 2_000
     more = Corpus.from_sentences(sentences, known=old)
-    tables = grow(
-        trained[1].params, old, more.vocabulary, positional_skipgram(more.vocabulary).init(KEY, more.vocabulary)
-    )
+    fresh = positional_skipgram(more.vocabulary).init(KEY, more.vocabulary)
+    tables = grow(trained[1].params, old, more.vocabulary, fresh)
     is_known = np.array([word in old for word in more.vocabulary.words])
     frozen = {"center": is_known, "outside": ~is_known, "position": np.arange(len(OFFSETS)) < 2}
     after = train_positional(more, tables=tables, frozen=frozen).tables
-    is_used = {"center": more.occurrences > 0, "outside": more.occurrences > 0, "position": np.ones(4, bool)}
+    is_used = {"center": more.occurrences > 0, "outside": more.occurrences > 0, "position": np.ones(len(OFFSETS), bool)}
     for name, mask in frozen.items():
         is_same = (np.asarray(after[name]) == np.asarray(tables[name])).all(1)
         assert is_same[mask].all()
@@ -178,23 +152,21 @@ def test_it_trains_from_grown_tables_with_frozen_rows_and_resumes_with_the_same_
     assert_tables_equal(train_positional(more, **options).params, after)
 
 
-def test_whitening_transforms_center_and_outside_alone(small: Corpus, trained: Saved) -> None:
+def test_whitening_transforms_center_and_outside_alone(corpus: Corpus, trained: Saved) -> None:
     tables = trained[1].tables
-    config = TrainConfig(**{**CONFIG.__dict__, "whitening": 0.1})
-    whitened = train_positional(small, config).params
+    whitened = train_positional(corpus, dataclasses.replace(CONFIG, whitening=0.1)).params
     expected = partial_whiten(Params(jnp.copy(tables["center"]), jnp.copy(tables["outside"])), 0.1)
     assert_tables_equal(whitened, {**expected._asdict(), "position": tables["position"]})
 
 
-def test_whitening_needs_center_and_outside_tables(small: Corpus) -> None:
-    other = positional_skipgram(small.vocabulary)._replace(init=lambda *_: {"input": jnp.zeros((12, DIM))})
-    config = TrainConfig(**{**CONFIG.__dict__, "whitening": 0.2})
+def test_whitening_needs_center_and_outside_tables(corpus: Corpus) -> None:
+    other = positional_skipgram(corpus.vocabulary)._replace(init=lambda *_: {"input": jnp.zeros((12, DIM))})
     message = "^whitening is 0.2, which transforms tables named center and outside; this model has input: leave it out$"
     with pytest.raises(InputError, match=message):
-        train(small, config, model=other, optimizer=OPTIMIZER)
+        train(corpus, dataclasses.replace(CONFIG, whitening=0.2), model=other, optimizer=OPTIMIZER)
 
 
-def test_a_model_without_curvature_needs_another_optimizer_than_the_default(small: Corpus) -> None:
+def test_a_model_without_curvature_needs_another_optimizer_than_the_default(corpus: Corpus) -> None:
     with pytest.raises(InputError, match=r"^bounded_sgd needs a model that bounds its curvature; give") as error:
-        train(small, CONFIG, model=positional_skipgram(small.vocabulary))
+        train(corpus, CONFIG, model=positional_skipgram(corpus.vocabulary))
     assert "\n" not in str(error.value)

@@ -94,16 +94,18 @@ def test_two_pairs_have_an_interval(cased: Both, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("evaluate", "content", "message"),
     [
-        (b"", "under two of its pairs"),
-        (b"king1\tqueen1\t1\nking1\tnobody\t2\n", "under two of its pairs"),
-        (b"king1\tqueen1\t1\nking1\tqueen2\t1\n", "all its scores are 1,"),
-        (b"king1\tqueen1\t1\nking1\tqueen1\t2\n", "all its cosines are"),
-        (b"caf\xe9\tbar\t3\n", "line 1 is not UTF-8"),
+        (evaluate_similarity, b"", "under two of its pairs"),
+        (evaluate_similarity, b"king1\tqueen1\t1\nking1\tnobody\t2\n", "under two of its pairs"),
+        (evaluate_similarity, b"king1\tqueen1\t1\nking1\tqueen2\t1\n", "all its scores are 1,"),
+        (evaluate_similarity, b"king1\tqueen1\t1\nking1\tqueen1\t2\n", "all its cosines are"),
+        (evaluate_similarity, b"caf\xe9\tbar\t3\n", "line 1 is not UTF-8"),
+        (evaluate_analogies, b"a b c d\n", "holds no questions"),
+        (evaluate_analogies, b": a\ncaf\xe9 b c d\n", "line 2 is not UTF-8"),
     ],
 )
-def test_invalid_pair_files_are_refused(content: bytes, message: str, cased: Both, tmp_path: Path) -> None:
-    (tmp_path / "pairs.txt").write_bytes(content)
-    with pytest.raises(InputError, match=f"pairs.txt: {message}"):
-        evaluate_similarity(cased[0], tmp_path / "pairs.txt")
+def test_invalid_files_are_refused(evaluate: Any, content: bytes, message: str, cased: Both, tmp_path: Path) -> None:
+    (tmp_path / "set.txt").write_bytes(content)
+    with pytest.raises(InputError, match=f"set.txt: {message}"):
+        evaluate(cased[0], tmp_path / "set.txt")

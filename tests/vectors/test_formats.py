@@ -1,7 +1,6 @@
 """Vectors files of every format: round trips, files of other tools, and damaged or random bytes."""
 
 import gzip
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -221,15 +220,6 @@ def test_other_endings_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is written for TensorBoard, and not read"):
         load(tmp_path / "v.tsv")
     assert tuple(READERS) == READABLE
-
-
-@pytest.mark.parametrize("ending", [".bin", ".txt", ".vec"])
-def test_first_of_repeated_words_is_kept(ending: str, tmp_path: Path) -> None:
-    text = b"3 1\na 1\nb 2\na 3\n"
-    binary = b"3 1\n" + b"".join(b"%c " % word + struct.pack("<f", i) for i, word in enumerate(b"aba", 1))
-    (tmp_path / f"v{ending}").write_bytes(binary if ending == ".bin" else text)
-    words, vectors, *_ = load(tmp_path / f"v{ending}")
-    assert (words, vectors.tolist()) == (["a", "b"], [[1], [2]])
 
 
 def test_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,8 @@ def test_balanced_tables_have_one_covariance_and_the_same_scores() -> None:
     np.testing.assert_allclose(result.center @ result.outside.T, params.center @ params.outside.T, atol=1e-3)
     covariance = lambda table: np.cov(table.T, aweights=np.sqrt(counts))
     np.testing.assert_allclose(covariance(result.center), covariance(result.outside), rtol=1e-3, atol=1e-3)
-    mixed = balance_covariances(
-        Params(params.center @ mixing, params.outside @ np.linalg.inv(mixing).T.astype(np.float32)), counts
-    )
+    turned = Params(params.center @ mixing, params.outside @ np.linalg.inv(mixing).T.astype(np.float32))
+    mixed = balance_covariances(turned, counts)
     gram = lambda table: table @ table.T  # the basis may turn, the angles do not
     np.testing.assert_allclose(gram(mixed.center), gram(result.center), rtol=1e-2, atol=1e-2)
 
@@ -57,9 +56,8 @@ def test_whitening_keeps_the_size_of_isotropic_tables() -> None:
     """M is normalised, so tables of any size stay if all directions are equal."""
     even = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 4)))[0]
     for size in (1, 100):
-        center, outside = partial_whiten(Params(*(jnp.asarray(size * even, jnp.float32) for _ in range(2))))
-        np.testing.assert_allclose(center, size * even, atol=size * 1e-5)
-        np.testing.assert_allclose(outside, size * even, atol=size * 1e-5)
+        for table in partial_whiten(Params(*(jnp.asarray(size * even, jnp.float32) for _ in range(2)))):
+            np.testing.assert_allclose(table, size * even, atol=size * 1e-5)
 
 
 @pytest.mark.parametrize("number", [np.inf, np.nan])

@@ -69,6 +69,14 @@ def test_words_with_spaces_and_files_without_a_header(tmp_path: Path) -> None:
         assert (table.words, table.vectors.tolist()) == (words, [[1, 2], [3, 4]])
 
 
+def test_first_of_repeated_words_is_kept(tmp_path: Path) -> None:
+    text = b"3 2\na 1 2\nb 1 2\na 0 0\n"
+    for name, content in {"v.bin": b"3" + BINARY[1:] + b"a " + bytes(8), "v.txt": text, "v.vec": text}.items():
+        (tmp_path / name).write_bytes(content)
+        words, vectors, *_ = load(tmp_path / name)
+        assert (words, vectors.tolist()) == (["a", "b"], [[1, 2], [1, 2]])
+
+
 INVALID: dict[str, list[tuple[bytes, str]]] = {
     "v.bin": [
         *[(line, "first line must be two numbers") for line in (b"", b"two 2\n", b"2\n")],
@@ -168,8 +176,7 @@ VECTORS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 def test_projector_has_a_row_and_a_label_per_word(tmp_path: Path) -> None:
     save(tmp_path / "v.tsv", Table(WORDS, VECTORS))
     labels = (tmp_path / "v.metadata.tsv").read_bytes().decode().split("\n")
-    assert labels == ["the", r"a\tb", r"c\nd\r", r"\\n", "''", r"'\u3000'", "字", ""]
-    assert all(label.strip() for label in labels[:-1])  # the projector skips blank lines
+    assert labels == ["the", r"a\tb", r"c\nd\r", r"\\n", "''", r"'\u3000'", "字", ""]  # no line is blank, and skipped
     np.testing.assert_array_equal(np.loadtxt(tmp_path / "v.tsv", np.float32, delimiter="\t"), VECTORS)
     assert len(list(tmp_path.iterdir())) == 2
 

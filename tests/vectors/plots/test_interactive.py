@@ -1,6 +1,7 @@
 """The interactive map is one self-contained file, and no word escapes from its JSON."""
 
 import json
+import re
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -14,31 +15,19 @@ from w2v_jax.vectors.plots.interactive import GRID, PLACEHOLDER, write_interacti
 
 
 class Page(HTMLParser):
-    """The elements of a page, and their texts."""
+    """The elements of a page, and its data."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[tuple[dict[str, str | None], str]] = []
-        self.inside: dict[str, str | None] = {}
         self.feed(source)
         self.close()
+        (data,) = re.findall(r'<script [^>]*id="data">(.*?)</script', source, re.DOTALL | re.IGNORECASE)
+        assert not set("<>&") & set(data)  # nothing that HTML parses
+        self.data: Any = json.loads(data)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.inside = dict(attrs)
-        self.tags.append((tag, self.inside))
-
-    def handle_endtag(self, _: str) -> None:
-        self.inside = {}
-
-    def handle_data(self, data: str) -> None:
-        self.text.append((self.inside, data))
-
-    @property
-    def data(self) -> Any:
-        (data,) = [text for attributes, text in self.text if attributes.get("id") == "data"]
-        assert not set("<>&") & set(data)  # nothing that HTML parses
-        return json.loads(data)
+        self.tags.append((tag, dict(attrs)))
 
 
 def page_of(vectors: KeyedVectors, words: list[str], folder: Path) -> Page:

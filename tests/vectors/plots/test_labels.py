@@ -42,8 +42,7 @@ def test_labels_avoid_marks() -> None:
     on_the_right = np.array([(120.0, 100.0)])
     (free,) = place_labels(point, size, FRAME, np.full(1, 3.0), NO_MARKS)
     (avoiding,) = place_labels(point, size, FRAME, np.full(1, 3.0), on_the_right)
-    assert free.tolist() == [103, 95]
-    assert avoiding.tolist() == [57, 95]
+    assert (free.tolist(), avoiding.tolist()) == ([103, 95], [57, 95])
     both = np.concatenate([point, on_the_right + [0, 7]])  # a mark that covers the first side
     corners = place_labels(both, np.full((2, 2), 10.0) * [4, 1], FRAME, np.array([3.0, 9.0]), NO_MARKS)
     assert corners[0].tolist() == [57, 95]
