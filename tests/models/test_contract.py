@@ -14,7 +14,7 @@ import pytest
 
 from w2v_jax.config import TILE, TextConfig, TrainConfig
 from w2v_jax.distributed.collectives import ONE_DEVICE
-from w2v_jax.distributed.gather import scatter_add
+from w2v_jax.distributed.gather import gather_rows, scatter_add
 from w2v_jax.models.model import Model
 from w2v_jax.models.registry import MODELS, named_model
 from w2v_jax.objectives.softmax import log_probs
@@ -143,6 +143,22 @@ def assert_within_ulp(got: Params, expected: Params, terms: Params, ulp: int = 8
     for ours, theirs, scale in zip(got, expected, terms, strict=True):
         unit = np.spacing(np.maximum(np.asarray(scale, np.float32), np.finfo(np.float32).tiny))
         assert np.all(np.abs(np.asarray(ours) - np.asarray(theirs)) <= ulp * unit)
+
+
+@every_model
+def test_finite_differences_agree(objective: str, words: Corpus) -> None:
+    with jax.enable_x64(True):
+        block, params, model = blocks_of(words)[0], random_params(words), model_for(objective, words)
+        batch = model.batch(block, tile_keys(KEY, block, ONE_DEVICE))
+        loss = jax.jit(lambda params: model.loss(gather_rows(params, batch.ids, ONE_DEVICE), batch)[0])
+        gradient, rng = dense(make_gradients(model)(params, block, KEY)[1], params), np.random.default_rng(2)
+        for _ in range(4):
+            direction = jax.tree.map(lambda table: jnp.asarray(rng.normal(size=table.shape)), params)
+            moved = lambda h, towards=direction: jax.tree.map(lambda table, step: table + h * step, params, towards)
+            slope = (loss(moved(1e-5)) - loss(moved(-1e-5))) / 2e-5
+            expected = sum(jnp.vdot(g, d) for g, d in zip(gradient, direction, strict=True))
+            np.testing.assert_allclose(slope, expected, rtol=1e-6)
+            assert abs(float(expected)) > 1
 
 
 def test_a_plain_loss_trains_as_the_hand_written_gradient_does(words: Corpus) -> None:
