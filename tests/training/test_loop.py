@@ -122,9 +122,10 @@ def test_whitening_is_the_models_or_the_configs(corpus: Corpus) -> None:
         assert np.abs(np.subtract(raw, tables)).max() > 0.01
 
 
-@pytest.mark.parametrize(
-    ("objective", "optimizer"), [("negative-sampling", None), ("softmax", optax.sgd(0.001, momentum=0.9))]
-)
+DECAY = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.001, momentum=0.9))
+
+
+@pytest.mark.parametrize(("objective", "optimizer"), [("negative-sampling", None), ("softmax", DECAY)])
 def test_training_keeps_frozen_rows(objective: str, optimizer: Any, corpus: Corpus) -> None:
     size = len(corpus.vocabulary)
     config = dataclasses.replace(CONFIG, epochs=1, objective=objective, whitening=0.0)
