@@ -20,7 +20,7 @@ DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 def handle_signals(
     handler: Callable[[Handler, int, FrameType | None], object], *, replaces: Callable[[Handler], bool]
 ) -> Iterator[None]:
-    """Install a handler for SIGINT and SIGTERM where it replaces the previous handler, which comes back at the end.
+    """Handle SIGINT and SIGTERM where `replaces(previous handler)` is true; that handler comes back at the end.
 
     Outside the main thread, where Python forbids it, no handler is installed.
 

@@ -197,5 +197,5 @@ def _summary(last: "Report", *, by_passes: bool) -> str:
     words = round(last.words_per_second * last.seconds)
     work = f"{words:,} words in {last.seconds:.1f} s ({last.words_per_second:,.0f} words/s)"
     if by_passes:
-        work = f"{last.step} passes over the counts in {last.seconds:.1f} s, with the start,"
+        work = f"{last.step} passes over the counts in {last.seconds:.1f} s, with set-up,"
     return f"{work} after {last.compile_seconds:.1f} s of compilation; loss {last.loss:.4f} nats a target{held_out}"

@@ -46,7 +46,7 @@ def randomized_svd(
 ) -> tuple[Float[np.ndarray, "V D"], Float[np.ndarray, " D"], Float[np.ndarray, "W D"]]:
     """Return (left, values, right), the truncated singular value decomposition of a sparse matrix.
 
-    Columns beyond the rank or the size of the matrix are zero. Halko, Martinsson, Tropp: Finding Structure
+    Columns beyond the size of the matrix are zero. Halko, Martinsson, Tropp: Finding Structure
     with Randomness (2011), Algorithms 4.4 and 5.1.
     """
     width = min(rank + OVERSAMPLING, *matrix.shape)

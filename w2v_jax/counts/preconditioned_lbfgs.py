@@ -19,7 +19,7 @@ from ..params import Params
 
 HIGHEST = jax.lax.Precision.HIGHEST
 HISTORY = 5  # steps remembered
-TRUST_RADIUS = 0.3  # bounds the root mean square change of a row's scores in a step
+TRUST_RADIUS = 0.3  # bounds the RMS change of a row's scores at step size 1
 STEP_SIZES = (2.0, 0.7, 0.25, 0.06)  # tried for either table
 DAMPING = 1e-2  # of a covariance's mean eigenvalue, added to all eigenvalues
 MIN_ROW_SCALE, MAX_ROW_SCALE = 0.2, 1.5  # the first relative to the scale of the table

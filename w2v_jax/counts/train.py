@@ -97,8 +97,8 @@ def train_counts(
     Args:
       fit: `fit_softmax`, or `fit_ppmi_svd`, which takes no optimizer and no callbacks.
       optimizer: any of optax's; by default `preconditioned_lbfgs`.
-      callbacks: each is called as callback(report, export) before each pass and after the last; `export()`
-        returns the vectors of the tables as they stand. One that returns True ends the training.
+      callbacks: each is called as callback(report, export) after each pass, on the tables before it, and at the
+        end; `export()` returns the vectors of those tables. One that returns True ends the training.
 
     Raises:
       InputError: there is nothing to count; the counts cannot be read or written; or the tables do not fit into memory.

@@ -1,4 +1,4 @@
-"""What a model is: four pure functions, which the training step composes."""
+"""What a model is: four pure functions, which training composes."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Aux(NamedTuple):
     """What a loss returns beside its value."""
 
     targets: Float[Array, ""]
-    """The (center, outside) pairs in the block: the mean loss is loss / targets."""
+    """(center, outside) pairs in the block, each with its window weight: the mean loss is loss / targets."""
     curvature: Any = None
     """For each table a bound on the trace of the loss's Hessian in each gathered row: one for each id, or [v] for the
     v rows of a `TableShard`.

@@ -60,7 +60,7 @@ def stream(
     held_out: bool = False,
     allgather: AllGather = lambda number: [number],
 ) -> Iterator[Dispatch]:
-    """Yield every training token of every epoch, `blocks` blocks at a time; or, once, every held-out token.
+    """Yield the kept training tokens of every epoch, `blocks` blocks at a time; or, once, those held out.
 
     Of an epoch's n tiles, block b of B = ⌈n/G⌉ holds the tiles b, B + b, 2B + b, … Epochs continue
     within a dispatch, so that only the last one is partly empty. `start` blocks are skipped: counted, not made.

@@ -185,7 +185,7 @@ class Checkpoints:
             )
 
     def save(self, state: TrainState, step: int, words: int) -> None:
-        """Begin to write a checkpoint, unless the last one is of this step; it replaces older ones when complete.
+        """Begin to write a checkpoint, unless the last one is of this step; all but one older are then deleted.
 
         Raises:
           FloatingPointError: the tables hold numbers that are not finite, and would replace some that are.

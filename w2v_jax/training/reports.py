@@ -50,7 +50,7 @@ class Report(NamedTuple):
     held_out_loss: float | None
     """Mean loss per target on the held-out text: at the end of each epoch, if any text is held out."""
     seconds: float
-    """Since this process began its first step (on counts: their start). Compiling the step is not counted, held-out
+    """Since this process began its first step (on counts: the fit). Compiling the step is not counted, held-out
     evaluation is."""
     compile_seconds: float
     """What compiling the step took."""

@@ -233,12 +233,12 @@ def _is_correct(
 ) -> Bool[np.ndarray, " Q"]:
     """Return whether the best answer to each question is its fourth word.
 
-    One candidate suffices, and is faster, where each word of the question has one spelling.
+    One candidate suffices, and is faster, where no word of the question has variants.
     """
     table = normalize(jnp.asarray(index.table, jnp.float32))
     first_ids = np.array(index.ids(index.spellings))  # of words with the same spelling
-    spellings = np.bincount(first_ids, minlength=len(table) + 1)
-    has_variants = (spellings[ids[:, :3]] > 1).any(1)
+    variants = np.bincount(first_ids, minlength=len(table) + 1)
+    has_variants = (variants[ids[:, :3]] > 1).any(1)
     correct = np.zeros(len(ids), bool)
     for mask, topn in ((~has_variants, 1), (has_variants, candidates)):
         for rows in np.split(np.flatnonzero(mask), range(QUESTIONS_PER_BATCH, mask.sum(), QUESTIONS_PER_BATCH)):
