@@ -61,14 +61,17 @@ CHECKED = [
 jaxtyping.install_import_hook([f"w2v_jax.{room}" for room in CHECKED], "beartype.beartype")
 
 SLOW = (
-    "distributed/", "experiments/", "test_cli.py", "vectors/plots/test_layout.py", "training/test_checkpoints.py",
-    "training/test_evaluate_every.py", "training/test_loop.py", "training/test_own_model.py",
-    "training/test_row_sparse.py", "training/test_warm_start.py",
+    "counts/", "distributed/", "experiments/", "models/test_contract.py", "objectives/test_blockwise_softmax.py",
+    "objectives/test_gradients.py", "objectives/test_scores.py", "test_cli.py", "test_docs.py",
+    "training/test_checkpoints.py", "training/test_evaluate_every.py", "training/test_loop.py",
+    "training/test_own_model.py", "training/test_row_sparse.py", "training/test_warm_start.py",
+    "vectors/plots/test_layout.py", "vectors/plots/test_pictures.py", "vectors/test_analogies.py",
+    "vectors/test_evaluation.py", "vectors/test_keyed_vectors.py", "vectors/test_search.py",
 )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what trains for long or starts processes: the quick tier, -m 'not slow', leaves it out."""
+    """Mark what compiles or trains for long, or starts processes: the quick tier, -m 'not slow', leaves it out."""
     for item in items:
         if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
             item.add_marker(pytest.mark.slow)

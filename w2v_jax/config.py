@@ -46,7 +46,7 @@ class TextConfig(CheckedConfig):
     min_count: Annotated[int, UNBOUNDED] = 5
     """Words seen fewer times than this have no vector; they are dropped before windows are formed."""
     max_vocab: Annotated[int | None, UNBOUNDED] = None
-    """At most this many words, the most frequent ones; words known from an earlier text come first."""
+    """At most this many words, the most frequent ones; words known from an earlier text are kept."""
     lowercase: bool = False
     """Make all letters lower case."""
     normalize: Annotated[UnicodeForm | None, one_of(UnicodeForm)] = None

@@ -1,8 +1,8 @@
 """The naive softmax over the full vocabulary: exact, and never holding a score for every (center, word) pair.
 
 The normalizer of the softmax is a sum over words, so it can be accumulated block by block of the
-vocabulary; and Equation 8's residual needs nothing else of the other blocks. So the forward pass keeps
-one number for each center, log Σ_w exp(u_w·v_c), and the backward pass computes each block's scores
+vocabulary; and Equation 8's residual needs nothing else of the other blocks. So a first pass keeps one
+number for each center, log Σ_w exp(u_w·v_c), and a second, for the gradient, computes each block's scores
 again: four products of B·V·D multiplications instead of three, and B·block_size scores instead of B·V.
 """
 

@@ -4,7 +4,7 @@ Everything is a function of (seed, epoch, position): whether a token is kept is 
 its position in the corpus, and which tiles make a block follows from how many tokens are kept.
 
 The tiles of a block come from as many places of the text, evenly apart, and each place is read on from
-block to block. So the words of a block almost all differ, and none takes many stale steps at once, while
+block to block. So rare words seldom repeat in a block, and take few stale steps at once, while
 the next uses of a word still come in the order of the text. Both matter: with all tiles of a block from
 one place, or with tiles in random order, SimLex-999 and the analogies are lower.
 """

@@ -149,7 +149,7 @@ def nearest_rows(
 
 
 def _top_k(scores: Float[Array, "Q T"], k: int) -> tuple[Float[Array, "Q k"], Int[Array, "Q k"]]:
-    """Compute `lax.top_k`, which is slow on a CPU, of fewer scores: the blocks of the k largest maxima.
+    """Return `lax.top_k`, slow on a CPU, from fewer scores: those of the k blocks of largest maximum.
 
     Blocks stay in order, so that ties go to the first score.
     """

@@ -1,4 +1,4 @@
-"""Choose among the tables with equal scores: center · A and outside · A⁻ᵀ have them for any A, but other cosines."""
+"""Choose among tables of equal scores: center · A and outside · A⁻ᵀ keep the scores for any A, not the cosines."""
 
 import functools
 
