@@ -15,6 +15,7 @@ from ..params import Params
 from ..progress import progress
 from ..text.corpus import Corpus
 from ..text.vocabulary import Vocabulary
+from ..training.forked import survive_fork
 from ..training.reports import Callback, Report
 from ..training.row_sparse import RowSparse
 from ..vectors.keyed_vectors import KeyedVectors
@@ -88,6 +89,7 @@ def fit_ppmi_svd(
     return KeyedVectors(corpus.vocabulary.words, center, corpus.vocabulary.counts, params)
 
 
+@survive_fork
 def train_counts(
     corpus: Corpus, config: CountsConfig | None = None, *, fit: Callable[..., KeyedVectors] = fit_softmax,
     optimizer: optax.GradientTransformation | RowSparse | None = None, callbacks: Iterable[Callback] = (),

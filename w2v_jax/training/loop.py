@@ -30,6 +30,7 @@ from ..text.vocabulary import Vocabulary
 from ..vectors.keyed_vectors import KeyedVectors
 from .bounded_sgd import bounded_sgd
 from .checkpoints import Checkpoints, run_fingerprint
+from .forked import survive_fork
 from .replica_step import make_replica_steps
 from .reports import Callback, Reports, RunningMean
 from .row_sparse import RowSparse, row_sparse
@@ -40,6 +41,7 @@ BLOCKS_PER_DISPATCH = 64  # blocks scanned in one call: enough to hide the call,
 Config = TypeVar("Config", bound=StreamConfig)
 
 
+@survive_fork
 @translate_peer_errors()
 def train(
     corpus: Corpus,

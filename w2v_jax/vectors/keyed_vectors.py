@@ -71,10 +71,9 @@ class KeyedVectors:
           InputError: the format is unknown, or the file is damaged.
         """
         words, vectors, counts, arrays = formats.load(path, errors=errors, limit=limit, dtype=dtype)
-        tables = {name: jnp.asarray(table) for name, table in arrays.items()}
-        shapes = {table.shape for table in tables.values()}
-        is_pair = tables.keys() == set(Params._fields) and len(shapes) == 1 and shapes.pop()[0] == len(words)
-        return cls(words, vectors, counts, Params(**tables) if is_pair else tables or None)
+        shapes = {table.shape for table in arrays.values()}
+        is_pair = arrays.keys() == set(Params._fields) and len(shapes) == 1 and shapes.pop()[0] == len(words)
+        return cls(words, vectors, counts, Params(**arrays) if is_pair else dict(arrays) or None)  # type: ignore[arg-type]
 
     def save(self, path: AnyPath) -> None:
         """Write a vectors file in the format of its ending, completely or not at all.
