@@ -95,7 +95,7 @@ def open_input(path: str | os.PathLike[str], *, decompress: bool = True) -> Iter
     try:
         source = open(name, "rb") if os.path.exists(name) else fsspec.open(name, "rb")  # noqa: SIM115
         with source as raw:
-            codec = _codec(raw, getattr(source, "path", name)) if decompress else None
+            codec = find_compression(_peek(raw), getattr(source, "path", name)) if decompress else None
             if codec is None:
                 yield raw
             else:
@@ -110,13 +110,18 @@ def open_input(path: str | os.PathLike[str], *, decompress: bool = True) -> Iter
         raise InputError(f"{name}: {reason}") from error
 
 
-def _codec(file: BinaryIO, name: str) -> str | None:
-    if file.seekable():
-        head = file.read(HEAD_BYTES)
-        file.seek(0)
-        if codec := CODECS.get(describe_format(head) or ""):
-            return codec
-    return infer_compression(name)
+def find_compression(head: bytes, name: str) -> str | None:
+    """Return fsspec's name of a file's compression, by its first bytes or else by its name."""
+    return CODECS.get(describe_format(head) or "") or infer_compression(name)
+
+
+def _peek(file: BinaryIO) -> bytes:
+    """Return the first bytes of a file that can go back to them."""
+    if not file.seekable():
+        return b""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    return head
 
 
 def _unzip(file: BinaryIO) -> BinaryIO:
