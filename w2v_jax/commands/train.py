@@ -11,6 +11,7 @@ from ..config import CheckpointConfig, MeshConfig, ProcessConfig, TextConfig, Tr
 from ..counts.config import CountOptions, CountsConfig
 from ..errors import InputError
 from ..models.registry import MODELS
+from ..paths import expand
 from ..vectors.endings import check_ending
 from .vectors import check_paths_differ
 
@@ -51,6 +52,7 @@ def train(
     metrics: Path | None = None,
     init: str | None = None,
     freeze: bool = False,
+    typed: tyro.conf.Suppress[tuple[str, ...]] = (),
 ) -> None:
     """Train word vectors on a text.
 
@@ -58,7 +60,8 @@ def train(
 
     Args:
         corpus: A text file, words separated by spaces, a sentence or a document a line or one endless
-            line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL. Or a named corpus:
+            line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL; - is standard input. Or JSON lines,
+            CSV or Parquet, with --field. Or a named corpus:
             docstrings (of the installed Python packages) or text8 (100 MB of Wikipedia, downloaded). Where several
             processes train, each reads its part of a plain file, or, with {process} in the name, its own file.
         out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec); .safetensors, which also keeps
@@ -69,9 +72,13 @@ def train(
             their count in the text, and new words join them. --whitening is then 0 by default: the vectors of a
             file have been whitened already.
         freeze: Keep the rows of --init as they are; train new words, and all of a table that the file lacks.
+        typed: The options that the command line names, even with their defaults.
     """
-    check_paths_differ(out, metrics, checkpoints.checkpoint_dir, counting.counts_dir, corpus, init)
-    options = {"metrics": metrics, "init": init, "freeze": freeze}
+    out, metrics, cache = Path(expand(out)), metrics and Path(expand(metrics)), cache and Path(expand(cache))
+    corpus, init = expand(corpus), init and expand(init)
+    written = [out, *([out.with_suffix(".metadata.tsv")] if out.suffix.lower() == ".tsv" else [])]
+    check_paths_differ(*written, metrics, checkpoints.checkpoint_dir, counting.counts_dir, corpus, init)
+    options = {"metrics": metrics, "init": init, "freeze": freeze, **dict.fromkeys(typed, True)}
     _check_options(training.objective, options, training, checkpoints, counting, devices, processes)
     check_ending(out)
     shard = None
@@ -87,7 +94,8 @@ def train(
     if is_first:
         from ..files import check_writable
 
-        check_writable(out)
+        for path in written:
+            check_writable(path)
         if metrics and not metrics.is_fifo():
             check_writable(metrics)
     from jax.errors import JaxRuntimeError
