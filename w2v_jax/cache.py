@@ -104,7 +104,11 @@ def exclusive(folder: Path) -> Iterator[None]:
     with contextlib.suppress(OSError):
         folder.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        lock = _lock(path, LOCK_SECONDS)
+        while (lock := _lock(path, LOCK_SECONDS)) is not None:
+            path.touch()
+            if os.path.samestat(os.fstat(lock), path.stat()):
+                break  # else the one before has removed the file that it locked
+            os.close(lock)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """Options that `train` would ignore are refused in one line, before anything is read or written."""
 
+import re
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -41,9 +42,14 @@ def error_of(options: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
+DEFAULTS = ("--objective softmax --negative 5", "--objective ppmi-svd --epochs 5", "--distance linear",
+            "--objective softmax-counts --lr 0.04")  # fmt: skip
 REFUSED = [
     *((f"--objective {objective} {option}", f"{objective} does not use {option.split()[0]}; leave it out")
       for objective, options in IGNORED.items() for option in options),
+    *((option, f"{'negative-sampling' if len(option.split()) < 3 else option.split()[1]} does not use "
+       f"{option.split()[-2]}; leave it out") for option in DEFAULTS),
+    ("--timeout 100", "--timeout needs --cluster or --coordinator; add it, or leave out --timeout"),
     *((option, f"{option.split()[0]} needs {other}; add it, or leave out {option.split()[0]}")
       for option, other in NEEDS.items()),
 ]  # fmt: skip
@@ -72,3 +78,29 @@ def test_options_that_the_objective_uses_are_accepted(capsys: pytest.CaptureFixt
     main(["train", "text.txt", "--out", "out.bin", *options.split()])
     assert capsys.readouterr().out.endswith("4 vectors in out.bin\n")
     assert len(Path("out.jsonl").read_text().splitlines()) == 3
+
+
+def test_cache_is_listed_and_cleared(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    Path("kept").mkdir()
+    Path("kept/thesis.txt").touch()
+    options = "--cache kept --objective ppmi-svd --dim 4 --sample 0"
+    main(["train", "text.txt", "--out", "out.bin", *options.split()])
+    capsys.readouterr()
+    main(["cache", "--cache", "kept"])
+    text, counts, total = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r" *[\d,]+ bytes  [-\d]{10}  text-\w+: encoded text, 300 words, 4 with vectors", text)
+    assert re.fullmatch(r" *[\d,]+ bytes  [-\d]{10}  text-\w+-counts-\w+: counts of 4 words", counts)
+    main(["cache", "--cache", "kept", "--clear"])
+    assert capsys.readouterr().out == f"{text}\n{counts}\nremoved {total}\n"
+    assert list(Path("kept").iterdir()) == [Path("kept/thesis.txt")]
+
+
+def test_tilde_is_the_home_folder_in_every_option(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    Path("home").mkdir()
+    paths = (
+        "--cache ~/cache --counts-dir ~/counts --metrics ~/reports.jsonl --objective softmax-counts --epochs 1 --dim 4"
+    )
+    main(["train", "~/../text.txt", "--out", "~/out.bin", "--sample", "0", *paths.split()])
+    assert {path.name for path in folder.iterdir()} == {"home", "text.txt"}
+    assert {path.name for path in Path("home").iterdir()} == {"cache", "counts", "reports.jsonl", "out.bin"}

@@ -31,9 +31,16 @@ def find_fields(head: bytes, name: str) -> list[str]:
     rows = _rows(head)
     header = rows[0] if rows else []
     is_named = re.search(r"\.(csv|tsv)(\.\w+)?$", name, re.IGNORECASE)
-    is_table = len(rows) > 2 and {len(row) for row in rows[:-1]} == {len(header)} and _delimiter(head) in ",;"
+    is_table = len(rows) > 4 and {len(row) for row in rows[:-1]} == {len(header)} and _delimiter(head) in ",;"
     is_table = is_table and len(set(header)) == len(header) and all(re.fullmatch(r"[^\W\d]\w*", key) for key in header)
     return header if len(header) > 1 and (is_named or is_table) else []
+
+
+def check_json(head: bytes, name: str) -> None:
+    """Refuse JSON that is not one object a line."""
+    if re.match(rb"(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*\"", head):
+        raise InputError(f"{name}: is JSON; give one object a line, e.g. jq -c '.[]', and name the field of its text "
+                         "(--field)")  # fmt: skip
 
 
 def read_field(file: BinaryIO, field: str, name: str) -> Iterator[bytes]:
@@ -52,6 +59,7 @@ def read_field(file: BinaryIO, field: str, name: str) -> Iterator[bytes]:
             values = [record[field] for record in records if record.get(field) is not None]
             yield from map(_lines, _json_columns(stream, field, values[0] if values else "", name))
         else:
+            check_json(head, name)
             _check_field(field, next(iter(_rows(head)), []), name)
             parse = pa.csv.ParseOptions(delimiter=_delimiter(head), newlines_in_values=True)
             convert = pa.csv.ConvertOptions(include_columns=[field], column_types={field: pa.string()})

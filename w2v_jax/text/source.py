@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import re
 import shutil
 import sys
 import uuid
@@ -14,7 +13,7 @@ from ..cache import temporary_dir
 from ..errors import CacheError, InputError
 from ..files import describe_format, open_input
 from ..paths import expand
-from .records import find_fields, read_field
+from .records import check_json, find_fields, read_field
 from .shard import PROCESS, TextShard, read_shard
 
 STDIN = "-"
@@ -71,7 +70,7 @@ def _check_text(head: bytes, name: str) -> None:
     """Refuse what is no text, by its first bytes."""
     kind = describe_format(head)
     if kind == "a Parquet file":
-        raise InputError(f"{name}: is {kind}; name the field that holds its text (--field text)")
+        raise InputError(f"{name}: is {kind}; name the field of its text with --field")
     if kind and kind.endswith("text"):
         has_mark = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"))
         code = kind.split()[0].lower() + ("" if has_mark else "be" if head.startswith(b"\0") else "le")
@@ -80,8 +79,6 @@ def _check_text(head: bytes, name: str) -> None:
         raise InputError(f"{name}: is {kind}, not a text; give the text that is in it, one sentence a line")
     if fields := find_fields(head, name):
         raise InputError(
-            f"{name}: is a table; name the field that holds its text (--field), of {', '.join(fields)[:200]}"
+            f"{name}: holds records; name the field of its text with --field, of {', '.join(fields)[:200]}"
         )
-    if re.match(rb"(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*\"", head):
-        raise InputError(f"{name}: is JSON; give one object a line, e.g. jq -c '.[]', and name the field of its text "
-                         "(--field)")  # fmt: skip
+    check_json(head, name)

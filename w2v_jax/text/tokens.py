@@ -70,17 +70,20 @@ def chunk_sentences(sentences: Iterable[Iterable[str]], config: TextConfig | Non
         raise InputError("the sentences are a DataFrame; give the words of a column, df[column].str.split()")
     if config.field:
         raise InputError("field is for files; leave it out")
-    remaining, spaced = iter(sentences), 0
+    remaining, total, spaced = iter(sentences), 0, 0
     while batch := list(itertools.islice(remaining, CHUNK_SENTENCES)):
         lines = [_check_sentence(sentence, number + i) for i, sentence in enumerate(batch, 1)]
         number, words = number + len(batch), list(itertools.chain.from_iterable(lines))
+        total += len(words)
         spaced += sum(len(line) == 1 and len(line[0].split()) > 1 for line in lines)
         if config.normalize:
             words = [unicodedata.normalize(config.normalize, word) for word in words]
         if config.lowercase:
             words = [word.lower() for word in words]
         yield TokenChunk(words, np.arange(len(words), dtype=np.int32), np.array([*map(len, lines), 0]))
-    if number == 0:
+    if number and not total:
+        raise InputError("the sentences hold no words; each must be a list of words, such as ['to', 'be']")
+    if not number:
         raise InputError("there are no sentences: an iterator is used up after one pass; give a list" if
                          remaining is sentences else "there are no sentences; give lists of words")  # fmt: skip
     if spaced == number:
