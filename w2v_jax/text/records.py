@@ -49,23 +49,23 @@ def read_field(file: BinaryIO, field: str, name: str) -> Iterator[bytes]:
     Raises:
       InputError: the file has no such field, or the field holds no text.
     """
-    stream = io.BufferedReader(cast(io.RawIOBase, file), HEAD_BYTES)
-    head = stream.peek()
     try:
-        if describe_format(head) == "a Parquet file":
-            yield from map(_lines, _parquet_columns(stream, field, name))
-        elif records := _json_records(head):
-            _check_field(field, list(dict.fromkeys(key for record in records for key in record)), name)
-            values = [record[field] for record in records if record.get(field) is not None]
-            yield from map(_lines, _json_columns(stream, field, values[0] if values else "", name))
-        else:
-            check_json(head, name)
-            _check_field(field, next(iter(_rows(head)), []), name)
-            parse = pa.csv.ParseOptions(delimiter=_delimiter(head), newlines_in_values=True)
-            convert = pa.csv.ConvertOptions(include_columns=[field], column_types={field: pa.string()})
-            read = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
-            for batch in pa.csv.open_csv(stream, read, parse, convert):
-                yield _lines(batch.column(0))
+        with io.BufferedReader(cast(io.RawIOBase, file), HEAD_BYTES) as stream:
+            head = stream.peek()
+            if describe_format(head) == "a Parquet file":
+                yield from map(_lines, _parquet_columns(stream, field, name))
+            elif records := _json_records(head):
+                _check_field(field, list(dict.fromkeys(key for record in records for key in record)), name)
+                values = [record[field] for record in records if record.get(field) is not None]
+                yield from map(_lines, _json_columns(stream, field, values[0] if values else "", name))
+            else:
+                check_json(head, name)
+                _check_field(field, next(iter(_rows(head)), []), name)
+                parse = pa.csv.ParseOptions(delimiter=_delimiter(head), newlines_in_values=True)
+                convert = pa.csv.ConvertOptions(include_columns=[field], column_types={field: pa.string()})
+                read = pa.csv.ReadOptions(block_size=BLOCK_BYTES)
+                for batch in pa.csv.open_csv(stream, read, parse, convert):
+                    yield _lines(batch.column(0))
     except pa.ArrowException as error:
         reason = re.sub(r" in row \d+$", "", str(error).splitlines()[0][:200])
         raise InputError(f"{name}: the text of {field} cannot be read: {reason}") from error
