@@ -16,7 +16,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import DTypeLike
 
-from .errors import CacheError, InputError
+from .errors import InputError
 from .paths import expand
 
 MANIFEST = "about.json"
@@ -29,12 +29,22 @@ def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     Raises:
       InputError: there is no home folder.
     """
-    if folder is not None:
-        return Path(expand(folder))
-    try:
+    if default := Path(expand(folder)) if folder is not None else _default_folder():
+        return default
+    raise InputError("no home folder is known, where a cache could be; name a folder with --cache")
+
+
+def _default_folder() -> Path | None:
+    with contextlib.suppress(InputError, RuntimeError, KeyError):  # there is no home folder
         return Path(expand(platformdirs.user_cache_path("w2v_jax")))
-    except (InputError, RuntimeError, KeyError):
-        raise InputError("no home folder is known, where a cache could be; name a folder with --cache") from None
+    return None
+
+
+def cannot_write(folder: Path, error: OSError) -> InputError:
+    """Return the error for a directory of a cache; in the default one, it advises to name another."""
+    default = _default_folder()
+    advice = "; name another folder with --cache" if default and folder.is_relative_to(default) else ""
+    return InputError(f"{folder}: cannot be written: {error.strerror or error}{advice}")
 
 
 def digest(key: dict[str, Any]) -> str:
@@ -76,7 +86,7 @@ def atomic_dir(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[s
                 elif lookup(folder, key) is None:
                     raise InputError(f"{folder}: holds something else; name another folder") from None
     except OSError as error:
-        raise CacheError(f"{folder}: cannot be written: {error.strerror or error}") from error
+        raise cannot_write(folder, error) from error
 
 
 @contextlib.contextmanager
@@ -120,6 +130,8 @@ def exclusive(folder: Path) -> Iterator[None]:
 def sweep(parent: Path, name: str | None = None) -> None:
     """Remove the temporary directories and locks that killed processes left, for a directory's name or for all."""
     stem = glob.escape(name) if name else f"*-{'[0-9a-f]' * 16}"
+    if not os.path.isdir(parent):  # nor a name too long for the disk
+        return
     for path in [*parent.glob(f".{stem}.{'[0-9a-f]' * 32}"), *parent.glob(f".{stem}.lock")]:
         if (lock := _lock(path)) is not None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)

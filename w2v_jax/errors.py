@@ -7,10 +7,6 @@ class InputError(Exception):  # not a ValueError, which tyro would catch and pri
     """The input cannot be used; the message says in one line what is wrong and how to mend it."""
 
 
-class CacheError(InputError):
-    """A directory of the cache cannot be written."""
-
-
 class PeerLostError(InputError):
     """Another training process has ended or cannot be reached."""
 

@@ -16,7 +16,7 @@ from jaxtyping import Integer
 
 from ..cache import atomic_dir, cache_folder, digest, exclusive, lookup, map_array, sweep
 from ..config import TextConfig
-from ..errors import CacheError, InputError
+from ..errors import InputError
 from ..files import find_compression
 from ..paths import expand, shorten
 from .encoding import IDS, LINE_ENDS, encode
@@ -80,15 +80,12 @@ class Corpus:
         """
         config, name, parent = config or TextConfig(), os.fspath(path), cache_folder(cache)
         sweep(parent)
-        try:
-            with rereadable(path, parent) as text:
-                if shard and text != expand(path):
-                    raise InputError(f"{name}: {shard.count} processes cannot share a pipe; name a file")
-                for _ in range(1 if shard else TRIES):
-                    with contextlib.suppress(TextChangedError):
-                        return _encode_file(text, name, config, parent, known, shard)
-        except CacheError as error:
-            raise CacheError(f"{error}; name another folder with --cache" if cache is None else str(error)) from error
+        with rereadable(path, parent) as text:
+            if shard and text != expand(path):
+                raise InputError(f"{name}: {shard.count} processes cannot share a pipe; name a file")
+            for _ in range(1 if shard else TRIES):
+                with contextlib.suppress(TextChangedError):
+                    return _encode_file(text, name, config, parent, known, shard)
         raise InputError(f"{name}: changes while it is read; train on a copy of it")
 
     @classmethod

@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..cache import temporary_dir
-from ..errors import CacheError, InputError
+from ..cache import cannot_write, temporary_dir
+from ..errors import InputError
 from ..files import describe_format, open_input
 from ..paths import expand
 from .records import check_json, find_fields, read_field
@@ -42,7 +42,7 @@ def rereadable(path: str | os.PathLike[str], folder: Path) -> Iterator[str]:
                 shutil.copyfileobj(source, copy, COPY_BYTES)
             yield str(temporary / "text")
     except OSError as error:
-        raise CacheError(f"{name}: cannot be copied to {folder}: {error.strerror or error}") from error
+        raise InputError(f"{name}: cannot be copied: {cannot_write(folder, error)}") from error
 
 
 def read_text(
