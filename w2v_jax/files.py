@@ -25,49 +25,29 @@ MAX_DECOMPRESSED = 1 << 30  # bytes that any compressed file may expand to
 MAX_RATIO = 200  # the expansion allowed to a larger file; text expands 3 to 10 times
 MAX_LINE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16  # decompressed at a time, so that they stay in the CPU cache
-
-
 HEAD_BYTES = 1 << 10  # that name a format
 ASCII, BOM, ZIPPED = rb"[\t\n\r -~]", rb"(\xef\xbb\xbf)?\s*", rb"PK\x03\x04.{26}"
 FORMATS = {
-    "a gzip file": rb"\x1f\x8b\x08",
-    "a bzip2 file": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)",
-    "an xz file": rb"\xfd7zXZ\0",
-    "a Zstandard file": rb"\x28\xb5\x2f\xfd",
-    "a PyTorch file": ZIPPED + rb"[^\0]*/(data\.pkl|\.format_version)",
+    "a gzip file": rb"\x1f\x8b\x08", "a bzip2 file": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "an xz file": rb"\xfd7zXZ\0",
+    "a Zstandard file": rb"\x28\xb5\x2f\xfd", "a PyTorch file": ZIPPED + rb"[^\0]*/(data\.pkl|\.format_version)",
     "a NumPy archive (.npz)": ZIPPED + rb"[^\0]{1,200}?\.npy",
     "an Office document": ZIPPED + rb"(\[Content_Types\]|_rels/|docProps/|word/|xl/|ppt/|mimetypeapplication/)",
-    "a zip file": rb"PK(\x03\x04|\x05\x06)",
-    "an LZ4 file": rb"\x04\x22\x4d\x18",
-    "a 7z file": rb"7z\xbc\xaf\x27\x1c",
-    "a RAR file": rb"Rar!\x1a\x07",
-    "a compress (.Z) file": rb"\x1f\x9d",
-    "a tar archive": rb".{257}ustar",
-    "a Parquet file": rb"PAR1",
-    "an Arrow or Feather file": rb"ARROW1|FEA1|\xff{4}..\0\0\x10\0\0\0",
-    "an Avro file": rb"Obj\x01",
-    "an HDF5 file": rb"\x89HDF\r\n",
-    "a NumPy array (.npy)": rb"\x93NUMPY",
+    "a zip file": rb"PK(\x03\x04|\x05\x06)", "an LZ4 file": rb"\x04\x22\x4d\x18", "a 7z file": rb"7z\xbc\xaf\x27\x1c",
+    "a RAR file": rb"Rar!\x1a\x07", "a compress (.Z) file": rb"\x1f\x9d", "a tar archive": rb".{257}ustar",
+    "a Parquet file": rb"PAR1", "an Arrow or Feather file": rb"ARROW1|FEA1|\xff{4}..\0\0\x10\0\0\0",
+    "an Avro file": rb"Obj\x01", "an HDF5 file": rb"\x89HDF\r\n", "a NumPy array (.npy)": rb"\x93NUMPY",
     "an SQLite database": rb"SQLite format 3\0",
     "a pickle, as gensim's .kv and .model are": rb"\x80[\x02-\x05][^\0-\x09]",
-    "a fastText model": re.escape((793712314).to_bytes(4, "little")),
-    "a PDF file": BOM + rb"%PDF-",
-    "an RTF document": rb"\{\\rtf",
-    "an old Office document": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-    "an image": rb"\x89PNG|\xff\xd8\xff|GIF8[79]a",
-    "an HTML page": rb"(?i)" + BOM + rb"<(!doctype html|html[\s>])",
+    "a fastText model": re.escape((793712314).to_bytes(4, "little")), "a PDF file": BOM + rb"%PDF-",
+    "an RTF document": rb"\{\\rtf", "an old Office document": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "an image": rb"\x89PNG|\xff\xd8\xff|GIF8[79]a", "an HTML page": rb"(?i)" + BOM + rb"<(!doctype html|html[\s>])",
     "an XML document": BOM + rb"<\?xml\s",
     "UTF-32 text": rb"\xff\xfe\0\0|\0\0\xfe\xff|(%b\0{3}){3}|(\0{3}%b){3}" % (ASCII, ASCII),
     "UTF-16 text": rb"\xff\xfe|\xfe\xff|(%b\0){4}|(\0%b){4}" % (ASCII, ASCII),
-}
+}  # fmt: skip
 """A pattern of the first bytes of each format; of two that match, the first one counts."""
-CODECS = {
-    "a gzip file": "gzip",
-    "a bzip2 file": "bz2",
-    "an xz file": "xz",
-    "a Zstandard file": "zstd",
-    "a zip file": "zip",
-}
+CODECS = {"a gzip file": "gzip", "a bzip2 file": "bz2", "an xz file": "xz", "a Zstandard file": "zstd",
+          "a zip file": "zip"}  # fmt: skip
 
 
 def describe_format(head: bytes) -> str | None:

@@ -39,7 +39,7 @@ def write_parquet(rows: list[dict[str, Any]]) -> bytes:
 
 
 FORMATS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
-    "JSON lines": lambda rows: "\n".join(map(json.dumps, rows)).encode(),
+    "JSON lines": lambda rows: "\n".join(map(json.dumps, rows)).encode("utf-8-sig"),
     "CSV": write_csv,
     "CSV with semicolons": lambda rows: write_csv(rows, ";"),
     "TSV": lambda rows: write_csv(rows, "\t"),

@@ -26,6 +26,7 @@ def test_pipes_are_copied_and_the_copy_is_removed(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     reader, writer = os.pipe()
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "cache" / f".input-{'0' * 16}.{'1' * 32}").mkdir(parents=True)  # left by a killed process
     path = {"-": "-", "pipe": str(tmp_path / "pipe"), "fd": f"/dev/fd/{reader}"}[source]
     write = lambda: (tmp_path / "pipe").write_bytes(content) if source == "pipe" else os.write(writer, content)
     thread = threading.Thread(target=lambda: (write(), os.close(writer)))

@@ -92,7 +92,6 @@ def _json_columns(stream: BinaryIO, field: str, example: Any, name: str) -> Iter
     kind = pa.string() if isinstance(example, str) else pa.list_(pa.string())
     parse = pa.json.ParseOptions(pa.schema([(field, kind)]), unexpected_field_behavior="ignore")
     while block := stream.read(BLOCK_BYTES) + stream.readline(BLOCK_BYTES):
-        block = block.removeprefix(b"\xef\xbb\xbf")
         if block.strip():
             read = pa.json.ReadOptions(block_size=len(block) + 1)
             yield pa.json.read_json(pa.BufferReader(block), read, parse).column(field)
