@@ -21,29 +21,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from gensim.models import KeyedVectors as Gensim
 
 import w2v_jax as w2v
-from w2v_jax.vectors.search import QUERIES_PER_BATCH, ROWS_PER_TILE
+from w2v_jax.vectors.search import QUERIES_PER_BATCH, SCORES_PER_TILE
 
 NEIGHBORS = 1_000
 
 
-@jax.jit
-def products(unit: jax.Array, query: jax.Array) -> jax.Array:
-    """[Q, D] x [D, V], tile by tile as the queries take it; a number of each tile, so that all are reckoned."""
-    tile = min(ROWS_PER_TILE, len(unit))
-    starts = jnp.minimum(jnp.arange(0, len(unit), tile), len(unit) - tile)
-
-    def one(start: jax.Array) -> jax.Array:
-        rows = jax.lax.dynamic_slice_in_dim(unit, start, tile)
-        return jnp.matmul(query, rows.T, precision=jax.lax.Precision.HIGHEST)[0, 0]
-
-    return jax.lax.map(one, starts)
+def products(unit: np.ndarray, query: np.ndarray) -> None:
+    """Compute [Q, D] x [D, V], tile by tile as the queries do."""
+    tile = SCORES_PER_TILE // len(query)
+    for start in range(0, len(unit), tile):
+        query @ unit[start : start + tile].T
 
 
 def timed(run: Callable[[], object]) -> tuple[float, object]:
@@ -68,11 +60,11 @@ def main(
     theirs.fill_norms()
     words = [ours.words[i] for i in np.random.default_rng(0).integers(len(ours), size=NEIGHBORS)]
     total = w2v.evaluate_analogies(ours, analogies, top=None)[-1]
-    query = jnp.resize(ours.unit, (QUERIES_PER_BATCH, ours.unit.shape[1]))
+    query = np.resize(ours.unit, (QUERIES_PER_BATCH, ours.unit.shape[1]))
 
     def product() -> None:
         for _ in range(-(-total.asked // QUERIES_PER_BATCH)):
-            products(ours.unit, query).block_until_ready()
+            products(ours.unit, query)
 
     out.mkdir(parents=True, exist_ok=True)
     ours_file, theirs_file = str(out / "ours.bin"), str(out / "theirs.bin")

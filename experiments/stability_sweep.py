@@ -39,7 +39,7 @@ def last_loss(corpus: w2v.Corpus, config: w2v.TrainConfig, plain: bool) -> tuple
     all_reports: list[w2v.Report] = []
     schedule = optax.linear_schedule(config.lr, config.lr * 1e-4, w2v.expected_steps(corpus, config))
     optimizer = optax.sgd(schedule) if plain else None
-    loop.BLOCKS_PER_DISPATCH, reports.REPORT_SECONDS = 4, 0.0  # so that the last tenth has reports
+    loop.BLOCKS_PER_DISPATCH, reports.REPORTS_PER_EPOCH = 4, 100  # so that the last tenth has reports
     try:
         trained = w2v.train(
             corpus, config, optimizer=optimizer, callbacks=[lambda report, export: all_reports.append(report)]

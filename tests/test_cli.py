@@ -173,11 +173,11 @@ def signal_after_a_save(monkeypatch: pytest.MonkeyPatch, number: signal.Signals)
 @pytest.fixture
 def frequent_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORTS_PER_EPOCH", 10**9)
 
 
 @pytest.mark.usefixtures("frequent_reports")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_training_resumes_to_the_same_bytes(
     number: signal.Signals, status: int, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -508,7 +508,7 @@ def test_sigterm_while_counting_leaves_no_files(run: Run, monkeypatch: pytest.Mo
 
 every_signal = pytest.mark.parametrize(
     ("number", "status", "line"),
-    [(signal.SIGTERM, 143, "w2v_jax: ended by SIGTERM\n"),
+    [(signal.SIGTERM, 143, "w2v_jax: ended by SIGTERM\n"), (signal.SIGHUP, 129, "w2v_jax: ended by SIGHUP\n"),
      (signal.SIGINT, 130, "w2v_jax: stopped; no vectors were written\n")],
 )  # fmt: skip
 

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import io
 import os
-import signal
 import sys
 import time
 from typing import Any, NoReturn
@@ -15,7 +14,7 @@ from .commands.cache import cache
 from .commands.train import train
 from .commands.vectors import analogy, convert, evaluate, info, neighbors, plot
 from .errors import InputError, TrainingInterrupted
-from .signals import unwind_on_signals
+from .signals import SIGNALS, unwind_on_signals
 
 COMMANDS = (train, neighbors, analogy, evaluate, info, plot, convert, cache)
 DEVICE_SECONDS = 10.0  # the longest wait for computations that a signal interrupted
@@ -43,7 +42,7 @@ def main(args: list[str] | None = None) -> None:
                 if sys.stdout:  # None where a program starts with it closed
                     sys.stdout.flush()
     except SystemExit as stop:
-        _exit(stop.code, "ended by SIGTERM" if stop.code == 128 + signal.SIGTERM else None)
+        _exit(stop.code, _signal_message(stop.code))
     except KeyboardInterrupt:
         _exit(130, "stopped; no vectors were written")
     except BrokenPipeError:
@@ -51,7 +50,7 @@ def main(args: list[str] | None = None) -> None:
     except MemoryError:
         _exit(1, "this does not fit into memory; give a smaller file, or less of it")
     except TrainingInterrupted as interruption:
-        print(f"w2v_jax: {interruption}", file=sys.stderr)
+        _say(str(interruption))
         sys.exit(128 + interruption.signal)
     except (InputError, FloatingPointError, OSError) as error:
         if isinstance(error, OSError):
@@ -65,6 +64,16 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _say(message: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print(f"w2v_jax: {message}", file=sys.stderr, flush=True)
+
+
+def _signal_message(status: Any) -> str | None:
+    """Return what the exit status of `unwind_on_signals` says, if it is one."""
+    return next((f"ended by {number.name}" for number in SIGNALS if status == 128 + number), None)
+
+
 def _is_distributed() -> bool:
     distributed = sys.modules.get("jax.distributed")
     return bool(distributed and distributed.is_initialized())
@@ -73,7 +82,7 @@ def _is_distributed() -> bool:
 def _exit(status: Any, message: str | None = None) -> NoReturn:
     """Exit; at once in distributed training, where an orderly exit would wait for the other processes."""
     if message:
-        print(f"w2v_jax: {message}", file=sys.stderr, flush=True)
+        _say(message)
     if _is_distributed():
         os._exit(status)
     sys.exit(status)

@@ -75,7 +75,8 @@ class PassConfig(CheckedConfig):
     """How a corpus, or its counts, are passed over."""
 
     window: PositiveInt = 5
-    """Outside words stand at most this many tokens from their center; near ones count more."""
+    """Outside words stand at most this many tokens from their center; near ones count more. The cost follows the
+    longest line, where that is shorter."""
     epochs: PositiveInt = 5
     """Passes over the corpus or its counts."""
     sample: Annotated[float, (Real, lambda share: 0 <= share < 3e38, "0 (keep every token) or more")] = 1e-3

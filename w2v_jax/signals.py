@@ -13,6 +13,8 @@ from types import FrameType
 from typing import Any
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+SIGNALS = [signal.Signals[name] for name in NAMES if hasattr(signal, name)]
 DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
@@ -20,7 +22,7 @@ DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 def handle_signals(
     handler: Callable[[Handler, int, FrameType | None], object], *, replaces: Callable[[Handler], bool]
 ) -> Iterator[None]:
-    """Handle SIGINT and SIGTERM where `replaces(previous handler)` is true; that handler comes back at the end.
+    """Handle SIGINT, SIGTERM and SIGHUP where `replaces(previous handler)` is true; that handler comes back at the end.
 
     Outside the main thread, where Python forbids it, no handler is installed.
 
@@ -28,7 +30,7 @@ def handle_signals(
       handler: called with the previous handler, the signal's number and the interrupted frame.
     """
     with contextlib.ExitStack() as stack:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in SIGNALS:
             previous = signal.getsignal(number)
             if threading.current_thread() is threading.main_thread() and replaces(previous):
                 stack.callback(signal.signal, number, previous)
@@ -38,7 +40,7 @@ def handle_signals(
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list, which a loop polls.
+    """Collect SIGINT, SIGTERM and SIGHUP in a list, which a loop polls.
 
     The second signal of a kind goes to the previous handler. Ignored signals stay ignored.
     """
@@ -55,7 +57,7 @@ def stop_requests() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def unwind_on_signals() -> Iterator[None]:
-    """Raise SystemExit on SIGTERM, as Python raises KeyboardInterrupt on SIGINT, so that unfinished files are removed.
+    """Raise SystemExit on SIGTERM and SIGHUP, as Python raises KeyboardInterrupt on SIGINT: unfinished files go.
 
     A signal that the calling program handles is left to it. C++ may abort on an exception raised in an import, and
     Python drops one raised in a garbage collection or a finalizer; such a signal is sent again when that is over.

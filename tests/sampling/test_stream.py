@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from w2v_jax.params import PAD_ID
 from w2v_jax.sampling import stream as stream_module
 from w2v_jax.sampling.stream import Dispatch, expected_steps, stream
 from w2v_jax.sampling.subsampling import keep_probabilities
+from w2v_jax.sampling.windows import context_weights
 from w2v_jax.text.corpus import Corpus
 from w2v_jax.text.vocabulary import Vocabulary
 
@@ -114,6 +116,19 @@ def test_windows_close_over_dropped_words() -> None:
     config = StreamConfig(sample=0.01, window=3, epochs=100, batch_tokens=32)
     left, right = corpus.vocabulary["left"], corpus.vocabulary["right"]
     assert (left, right) in set(pairs(stream(corpus, config, blocks=2), 3))
+
+
+def test_window_beyond_the_longest_line_costs_no_more_than_the_line() -> None:
+    shapes = [
+        next(stream(CORPORA["lines"], StreamConfig(sample=0.0, window=window, batch_tokens=64), blocks=2))
+        .blocks[0]
+        .shape
+        for window in (17, 40, 2**31 - 1)
+    ]
+    assert CORPORA["lines"].longest_line == 18
+    assert shapes == [(2, 4, TILE + 2 * 17)] * 3
+    weights = context_weights(jnp.zeros(TILE + 2 * 17, jnp.int32), window=2**31 - 1)
+    np.testing.assert_array_equal(weights[0], np.arange(TILE + 2 * 17) != 17)
 
 
 def test_seed_decides_the_stream() -> None:

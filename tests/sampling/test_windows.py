@@ -26,16 +26,16 @@ def test_figure_1() -> None:
     assert outside_words(2, [0, 0, 0, 1, 2, 2], "banking") == {}
 
 
-@pytest.mark.parametrize("window", [1, 5, 40])
+@pytest.mark.parametrize(("window", "halo"), [(1, 1), (5, 5), (40, 40), (40, 7)])
 @pytest.mark.parametrize("after_text", [0, 5])
-def test_weight_is_the_share_of_window_draws_that_reach_the_word(window: int, after_text: int) -> None:
+def test_weight_is_the_share_of_window_draws_that_reach_the_word(window: int, halo: int, after_text: int) -> None:
     reached = [np.mean([0 < distance <= reach for reach in range(1, window + 1)]) for distance in range(500)]
-    lines = np.sort(np.random.default_rng(0).integers(0, 4, (3, TILE + 2 * window)), axis=1)
+    lines = np.sort(np.random.default_rng(0).integers(0, 4, (3, TILE + 2 * halo)), axis=1)
     lines[:, lines.shape[1] - after_text :] = -1
     weights = np.asarray(context_weights(jnp.asarray(lines, jnp.int32), window=window))
-    assert weights.shape == (3, TILE, TILE + 2 * window)
+    assert weights.shape == (3, TILE, TILE + 2 * halo)
     for g, i in np.ndindex(3, TILE):
-        same_line = (lines[g] == lines[g, window + i]) & (lines[g] >= 0)
-        expected = [reached[abs(j - window - i)] * same for j, same in enumerate(same_line)]
+        same_line = (lines[g] == lines[g, halo + i]) & (lines[g] >= 0)
+        expected = [reached[abs(j - halo - i)] * same for j, same in enumerate(same_line)]
         np.testing.assert_allclose(weights[g, i], expected, rtol=1e-6)
     assert weights.any()

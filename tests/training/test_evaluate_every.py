@@ -33,9 +33,11 @@ def short_dispatches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "BLOCKS_PER_DISPATCH", 2)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1e9])
-def test_steps_alone_decide_when_to_evaluate(seconds: float, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "REPORT_SECONDS", seconds)
+@pytest.mark.parametrize("number", [10**9, 1])
+def test_other_reports_do_not_change_when_to_evaluate(
+    number: int, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "REPORTS_PER_EPOCH", number)
     every_5, every_1 = EvaluateEvery(5, cat_dog_similarity), EvaluateEvery(1, cat_dog_similarity)
     train(corpus, dataclasses.replace(CONFIG, epochs=2), callbacks=[every_5, every_1])
     ends = [0] + [step for step, _ in every_1.scores]  # of every dispatch

@@ -133,7 +133,7 @@ def test_growth_moves_the_rows_of_words_and_keeps_the_others(trained: Saved) -> 
 def test_it_trains_from_grown_tables_with_frozen_rows_and_resumes_with_the_same_bits(
     corpus: Corpus, trained: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORTS_PER_EPOCH", 10**9)
     old, sentences = corpus.vocabulary, [["sheep", "cat", "dog"] * 2] * 2_000
     more = Corpus.from_sentences(sentences, known=old)
     fresh = positional_skipgram(more.vocabulary).init(KEY, more.vocabulary)

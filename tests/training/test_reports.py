@@ -1,6 +1,8 @@
 """Reports add up, however long training runs, and describe their own steps; in files they are JSON lines."""
 
+import itertools
 import json
+import time
 from pathlib import Path
 
 import jax
@@ -44,7 +46,7 @@ def test_targets_are_counted_beyond_32_bits() -> None:
 
 
 def test_lines_of_one_word_report_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORTS_PER_EPOCH", 10**9)
     corpus = Corpus.from_sentences([["a", "b"] * 20] + [["a"]] * 40_000)
     reports: list[Report] = []
     train(corpus, TrainConfig(dim=4, sample=0.0, epochs=1), callbacks=[lambda report, _: reports.append(report)])
@@ -57,8 +59,8 @@ def test_reports_add_up_however_often_they_come_and_evaluate_once_an_epoch(monke
     corpus = Corpus.from_sentences([["a", "b", "c", "d"] * 50] * 100)
     config = TrainConfig(dim=4, sample=0.0, epochs=2, batch_tokens=64, held_out=0.3)
     often, seldom = list[Report](), list[Report]()
-    for seconds, reports in ((0.0, often), (1e9, seldom)):
-        monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", seconds)
+    for number, reports in ((10**9, often), (1, seldom)):
+        monkeypatch.setattr("w2v_jax.training.reports.REPORTS_PER_EPOCH", number)
         train(corpus, config, callbacks=[lambda report, _: reports.append(report)])  # noqa: B023
         assert sum(report.held_out_loss is not None for report in reports) == 2
     assert len(seldom) == 2 < 4 < len(often)
@@ -66,8 +68,21 @@ def test_reports_add_up_however_often_they_come_and_evaluate_once_an_epoch(monke
     assert total(seldom) == pytest.approx(total(often), rel=1e-6)
 
 
+def test_the_same_training_reports_the_same_losses_whatever_the_clock(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("w2v_jax.training.loop.BLOCKS_PER_DISPATCH", 2)
+    config, losses = TrainConfig(dim=4, sample=0.0, epochs=2, batch_tokens=64), []
+    for seconds in (1e-3, 1e3):
+        monkeypatch.setattr(time, "perf_counter", itertools.count(0.0, seconds).__next__)
+        losses.append(list[tuple[int, float]]())
+        train(corpus, config, callbacks=[lambda report, _: losses[-1].append((report.step, report.loss))])
+    assert losses[0] == losses[1]
+    assert 30 < len(losses[0]) <= 40
+
+
 def test_reports_and_vectors_equal_those_of_a_loop_of_ones_own(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w2v_jax.training.reports.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("w2v_jax.training.reports.REPORTS_PER_EPOCH", 10**9)
     config = TrainConfig(dim=16, window=3, epochs=1, sample=0.0, batch_tokens=64, shared_negatives=32, lr=0.05)
     calls: list[tuple[Report, KeyedVectors]] = []
     vectors = train(corpus, config, callbacks=[lambda report, export: calls.append((report, export()))])

@@ -255,8 +255,8 @@ def test_another_initialization_or_frozen_mask_is_another_training(corpus: Corpu
     np.testing.assert_array_equal(again.vectors, first.vectors)
     nudged = Params(tables.center.at[3, 3].add(1e-3), tables.outside)
     for other in (nudged, None):
-        with pytest.raises(InputError, match=r"is of another training: the initialization differs$"):
+        with pytest.raises(InputError, match=r"is of another training: the initialization differs;"):
             train(corpus, config, tables=other, checkpoints=checkpoints)
     mask = np.arange(len(corpus.vocabulary)) < 3
-    with pytest.raises(InputError, match=r"is of another training: the frozen mask differs$"):
+    with pytest.raises(InputError, match=r"is of another training: the frozen mask differs;"):
         train(corpus, config, tables=tables, frozen=Params(mask, mask), checkpoints=checkpoints)

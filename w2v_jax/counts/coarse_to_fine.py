@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from tqdm import trange
 
 from ..params import Params
+from ..progress import progress
 from .cooccurrence import Cooccurrence
 from .ppmi_svd import ppmi_svd
 from .preconditioned_lbfgs import preconditioned_lbfgs
@@ -46,8 +46,10 @@ def coarse_to_fine(counts: Cooccurrence, dim: int, seed: int) -> tuple[Params, P
         if size < len(counts):
             optimizer = preconditioned_lbfgs(problem.share, ridge=float(problem.ridge))
             state, run = optimizer.init(params), jax.jit(make_pass(optimizer), donate_argnums=1)
-            for _ in trange(PASSES, desc=f"the first {size:,} words", unit="passes", disable=None):
-                _, params, state = run(params, state, problem)
+            with progress(PASSES, "passes", description=f"the first {size:,} words") as bar:
+                for _ in range(PASSES):
+                    _, params, state = run(params, state, problem)
+                    bar.update()
         trained = params, problem.share
     return params, problem
 

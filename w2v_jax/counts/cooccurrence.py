@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from tqdm import tqdm
 
 from ..cache import atomic_dir, digest, lookup, map_array, read_manifest
 from ..errors import InputError
+from ..progress import progress
 from ..sampling.subsampling import keep_probabilities
 from ..text.corpus import Corpus, offsets_are_valid
 from .config import CountsConfig
@@ -163,13 +163,17 @@ def write_counts(corpus: Corpus, config: CountsConfig, folder: Path) -> None:
 
 def _count_chunks(corpus: Corpus, config: CountsConfig) -> Iterator[Any]:
     """Yield the counts of each chunk of text, Cᵀ W C, as the sum of its outside words before and after."""
-    window, size, rounds = config.window, max(1, CHUNK_SIZE // config.window), max(1, config.subsample_rounds)
+    window = min(config.window, max(1, corpus.longest_line - 1))  # no two words of a line are farther apart
+    size, rounds = max(1, CHUNK_SIZE // window), max(1, config.subsample_rounds)
     keep = keep_probabilities(corpus.vocabulary.counts, config.sample).astype(np.float32)
     distance = np.arange(window, 0, -1)
-    weights = {"linear": (window + 1 - distance) / window, "flat": np.ones(window), "harmonic": 1 / distance}
+    weights = {
+        "linear": (config.window + 1 - distance) / config.window,
+        "flat": np.ones(window),
+        "harmonic": 1 / distance,
+    }
     weight, text = weights[config.distance].astype(np.float32), np.empty((2, 0), np.int64)
-    bar = tqdm(total=rounds * len(corpus.ids), desc="counting", unit="words", unit_scale=True, disable=None)
-    with bar:
+    with progress(rounds * len(corpus.ids), "words", description="counting") as bar:
         for round_, start in itertools.product(range(rounds), range(0, len(corpus.ids), size)):
             ids = corpus.ids[start : start + size]
             chunk = np.stack([ids, np.searchsorted(corpus.line_ends, start + np.arange(len(ids)), "right")])

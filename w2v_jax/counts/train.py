@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
 
 from ..errors import InputError
 from ..params import Params
+from ..progress import progress
 from ..text.corpus import Corpus
 from ..text.vocabulary import Vocabulary
 from ..training.reports import Callback, Report
@@ -48,7 +48,7 @@ def fit_softmax(
     compile_seconds = time.perf_counter() - compiling
     callbacks, words = tuple(callbacks), len(corpus.ids)
     lowest, best = np.inf, (np.inf, params)
-    with tqdm(total=config.epochs * words, unit="words", unit_scale=True, disable=None) as bar:
+    with progress(config.epochs * words, "words") as bar:
         for done in range(config.epochs + 1):
             tables, seconds = params, time.perf_counter() - began - compile_seconds
             if done < config.epochs:
@@ -62,8 +62,8 @@ def fit_softmax(
                 lowest, best = regularized, (nats, tables)
             if done == config.epochs:  # the last report describes the tables that are returned
                 nats, tables = best
+            bar.set_postfix(loss=f"{nats:.4f}", refresh=False)
             bar.update(done * words - bar.n)
-            bar.set_postfix(loss=f"{nats:.4f}")
             report = Report(
                 step=done, words=done * words, epoch=float(done), loss=nats, targets=float(problem.targets),
                 held_out_loss=None, seconds=seconds, compile_seconds=compile_seconds,

@@ -17,25 +17,26 @@ from .model import Aux, Batch, Model
 from .skipgram import WHITENING
 
 
-def naive_softmax(vocab_size: int, *, dim: int = 100) -> Model:
+def naive_softmax(vocab_size: int, *, dim: int = 100, window: int | None = None) -> Model:
     """Return the model that scores each center against every word of the vocabulary, [T, V] scores at once.
 
     Args:
       vocab_size: number of words, V.
       dim: numbers in a word vector, D.
+      window: the largest distance of an outside word, by default the block's halo.
     """
 
     def init(key: PRNGKeyArray, vocabulary: object) -> Params:
         return init_params(key, vocab_size, dim)
 
     def batch(block: Block, keys: Key[Array, " G"]) -> Batch:
-        return Batch(Params(center_slots(block.tokens, block.window), WHOLE), block)  # type: ignore[arg-type]
+        return Batch(Params(center_slots(block.tokens, block.halo), WHOLE), block)  # type: ignore[arg-type]
 
     def loss(rows: Any, batch: Batch) -> tuple[Float[Array, ""], Aux]:
         whole = rows.outside.whole()
         h, outside = rows.center.reshape(-1, rows.center.shape[-1]), whole[:vocab_size]
         score = scores(h, outside)
-        weights = context_weights(batch.inputs.lines, window=batch.inputs.window, dtype=score.dtype)
+        weights = context_weights(batch.inputs.lines, window=window or batch.inputs.halo, dtype=score.dtype)
         no_words = jnp.zeros((weights.shape[1], vocab_size), score.dtype)
         count = lambda ids, weight: no_words.at[:, ids].add(weight, mode="drop")
         observed = jax.vmap(count)(batch.inputs.tokens, weights).reshape(score.shape)
@@ -48,4 +49,4 @@ def naive_softmax(vocab_size: int, *, dim: int = 100) -> Model:
 
 def from_config(config: TrainConfig, vocabulary: Vocabulary) -> Model:
     """Make the model from a training's config."""
-    return naive_softmax(len(vocabulary), dim=config.dim)
+    return naive_softmax(len(vocabulary), dim=config.dim, window=config.window)

@@ -22,6 +22,7 @@ def skipgram(
     dim: int = 100,
     negative: Float[Array, ""] | float | int = 5,
     shared_negatives: int = 32,
+    window: int | None = None,
 ) -> Model:
     """Return the model that scores each center against its outside words and against noise words.
 
@@ -33,6 +34,7 @@ def skipgram(
       dim: numbers in a word vector, D.
       negative: negatives for each outside word; may be traced.
       shared_negatives: noise words that a tile draws, K.
+      window: the largest distance of an outside word, by default the block's halo.
     """
 
     def init(key: PRNGKeyArray, vocabulary: object) -> Params:
@@ -40,17 +42,17 @@ def skipgram(
 
     def batch(block: Block, keys: Key[Array, " G"]) -> Batch:
         # A tile beyond the text draws no negatives: momentum would move their rows even with a gradient of zero.
-        has_center = (center_slots(block.lines, block.window) >= 0).any(1, keepdims=True)
+        has_center = (center_slots(block.lines, block.halo) >= 0).any(1, keepdims=True)
         negatives = jnp.where(has_center, draw_negatives(keys, noise, shared_negatives), PAD_ID)
         candidates = jnp.concatenate([block.tokens, negatives], axis=1)
-        return Batch(Params(center_slots(block.tokens, block.window), candidates), block)
+        return Batch(Params(center_slots(block.tokens, block.halo), candidates), block)
 
     def loss(rows: Params, batch: Batch) -> tuple[Float[Array, ""], Aux]:
         score = jax.vmap(scores)(rows.center, rows.outside)
         block = batch.inputs
         # Negatives are beyond every window. The barrier is faster: XLA's CPU would pad again for each center.
         lines = jax.lax.optimization_barrier(jnp.pad(block.lines, ((0, 0), (0, shared_negatives))))
-        outside_weight = context_weights(lines, window=block.window, dtype=score.dtype)
+        outside_weight = context_weights(lines, window=window or block.halo, halo=block.halo, dtype=score.dtype)
         is_noise = jnp.arange(score.shape[2]) >= block.lines.shape[1]
         targets = outside_weight.sum(2, keepdims=True)
         noise_weight = jnp.where(is_noise, negative / shared_negatives, 0).astype(score.dtype)
@@ -67,5 +69,5 @@ def from_config(config: TrainConfig, vocabulary: Vocabulary) -> Model:
     """Make the model from a training's config."""
     return skipgram(
         noise_table(vocabulary.counts, config.noise_power), dim=config.dim, negative=config.negative,
-        shared_negatives=config.shared_negatives,
+        shared_negatives=config.shared_negatives, window=config.window,
     )  # fmt: skip

@@ -33,7 +33,7 @@ class Dispatch(NamedTuple):
     """The blocks of one call of the compiled step, in numpy."""
 
     blocks: Block
-    """[M, G, S + 2·window]; the last ones of the stream may be empty."""
+    """[M, G, S + 2·halo]; the last ones of the stream may be empty."""
     filled: int
     """How many of the blocks are part of the stream; the rest are padding."""
     words: int
@@ -49,6 +49,11 @@ def expected_steps(corpus: Corpus, config: StreamConfig, allgather: AllGather = 
     kept = (corpus.occurrences * keep_probabilities(corpus.vocabulary.counts, config.sample)).sum()
     blocks = math.ceil((1 - config.held_out) * float(kept) / config.batch_tokens)
     return config.epochs * max(1, *allgather(blocks))
+
+
+def context_halo(corpus: Corpus, config: StreamConfig, allgather: AllGather = lambda number: [number]) -> int:
+    """Return the tokens on either side of a tile: `window`, or a tile, or as many as the longest line needs."""
+    return min(config.window, max(TILE, *allgather(corpus.longest_line - 1)))
 
 
 def stream(
@@ -67,11 +72,12 @@ def stream(
     Where processes each read a shard of the text, B is the largest of theirs, so that their epochs end together.
     """
     total, parts, filled, words = sum(allgather(len(corpus.ids))), [], 0, 0
+    halo = context_halo(corpus, config, allgather)
     for epoch in _epochs(corpus, config, held_out, allgather):
         at, start = min(start, epoch.blocks), max(0, start - epoch.blocks)
         while at < epoch.blocks:
             end = min(at + blocks - filled, epoch.blocks)
-            parts.append(_tiles(config, epoch, at, end))
+            parts.append(_tiles(config, halo, epoch, at, end))
             at, filled, words = end, filled + end - at, total * (epoch.number * epoch.blocks + end) // epoch.blocks
             if filled == blocks:
                 yield Dispatch(Block(*np.concatenate(parts, axis=1)), filled, words)
@@ -115,13 +121,13 @@ def _epochs(corpus: Corpus, config: StreamConfig, held_out: bool, allgather: All
     return map(make, range(1 if held_out else config.epochs))
 
 
-def _tiles(config: StreamConfig, epoch: Epoch, first: int, end: int) -> Int32[np.ndarray, "2 M G C"]:
+def _tiles(config: StreamConfig, halo: int, epoch: Epoch, first: int, end: int) -> Int32[np.ndarray, "2 M G C"]:
     """Return the tiles of some blocks as (tokens, line numbers)."""
-    places, window = config.batch_tokens // TILE, config.window
-    tokens = np.broadcast_to(BEYOND, (2, places, (end - first) * TILE + 2 * window)).copy()
+    places = config.batch_tokens // TILE
+    tokens = np.broadcast_to(BEYOND, (2, places, (end - first) * TILE + 2 * halo)).copy()
     for place in range(places):
-        epoch.copy((place * epoch.blocks + first) * TILE - window, tokens[:, place])
-    return np.lib.stride_tricks.sliding_window_view(tokens, TILE + 2 * window, axis=2)[:, :, ::TILE].swapaxes(1, 2)
+        epoch.copy((place * epoch.blocks + first) * TILE - halo, tokens[:, place])
+    return np.lib.stride_tricks.sliding_window_view(tokens, TILE + 2 * halo, axis=2)[:, :, ::TILE].swapaxes(1, 2)
 
 
 def _with_lines(corpus: Corpus, config: StreamConfig, chunk: int) -> Int32[np.ndarray, "2 n"]:

@@ -108,6 +108,11 @@ class Corpus:
             return cls(*_map_files(path), vocabulary, tokens)
 
     @functools.cached_property
+    def longest_line(self) -> int:
+        """The number of words of the longest line; 0 without lines."""
+        return int(np.diff(self.line_ends, prepend=0).max(initial=0))
+
+    @functools.cached_property
     def occurrences(self) -> Integer[np.ndarray, " V"]:
         """The count of each word in `ids`; the vocabulary's counts may include other texts and shards."""
         counts = np.zeros(len(self.vocabulary), np.int64)

@@ -91,7 +91,7 @@ def storable(state: TrainState) -> dict[str, Any]:
 
 
 class Checkpoints:
-    """The open folder of one training's checkpoints; SIGINT and SIGTERM wait for the next `save_if_due`.
+    """The open folder of one training's checkpoints; SIGINT, SIGTERM and SIGHUP wait for the next `save_if_due`.
 
     Raises:
       InputError: the folder cannot be used, or holds checkpoints and the config does not say `resume`.
@@ -157,7 +157,8 @@ class Checkpoints:
             items = self.fingerprint.items()
             differences = (_difference(name, saved_fingerprint.get(name), value) for name, value in items)
             if message := "; ".join(filter(None, differences)):
-                raise InputError(f"{at}: is of another training: {message}")
+                raise InputError(f"{at}: is of another training: {message}; resume with the same, or start from its "
+                                 f"tables with --init {self.folder} and another --checkpoint-dir")  # fmt: skip
             like = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
             target = ocp.args.StandardRestore(jax.tree.map(like, storable(fresh)))
             state = self.orbax.restore(self.latest, args=ocp.args.Composite(state=target)).state

@@ -13,7 +13,6 @@ import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Array, PRNGKeyArray
-from tqdm import tqdm
 
 from ..config import TILE, CheckpointConfig, MeshConfig, StreamConfig, TrainConfig
 from ..distributed.mesh import block_sharding, make_mesh, mesh_axes, shard_blocks, tile_sharding, unshard_tables
@@ -23,7 +22,8 @@ from ..errors import InputError
 from ..models.model import Model
 from ..models.registry import named_model
 from ..params import Tables, named_tables, tables_like
-from ..sampling.stream import expected_steps, stream
+from ..progress import progress
+from ..sampling.stream import context_halo, expected_steps, stream
 from ..sampling.windows import Block
 from ..text.corpus import Corpus
 from ..text.vocabulary import Vocabulary
@@ -65,10 +65,10 @@ def train(
         the noise options do not apply.
       optimizer: any of optax's, with its own schedule; by default `bounded_sgd`, whose rate falls linearly
         from `config.lr` to a ten-thousandth of it. With local steps, leave it out.
-      callbacks: each is called about twice a second, and at the end of each epoch; one that returns True ends
+      callbacks: each is called twenty times an epoch, the last time at its end; one that returns True ends
         the training. With local steps they wait for the next merge of the replicas, as checkpoints do.
-      checkpoints: with a folder, training that is killed, or stopped by SIGINT or SIGTERM, can be resumed
-        and ends with the same bits as an uninterrupted run; a stop then waits for a last checkpoint.
+      checkpoints: with a folder, training that is killed, or stopped by SIGINT, SIGTERM or SIGHUP, can be
+        resumed and ends with the same bits as an uninterrupted run; a stop then waits for a last checkpoint.
       tables: where training starts, such as `grow` makes of earlier tables, instead of fresh ones; a
         checkpoint to resume from replaces them.
       frozen: for each table a mask of the rows of `tables` that stay as they are.
@@ -115,11 +115,10 @@ def train(
             learnt_before = any(jax.tree.leaves(changed))
             del fresh
         began = time.perf_counter()
-        run, carry, blocks, sharding = _compile_dispatch(model, sparse, frozen, config, mesh, devices, state)
+        run, carry, blocks, sharding = _compile_dispatch(model, sparse, frozen, corpus, config, mesh, devices, state)
         compile_seconds = time.perf_counter() - began
-        silent = None if jax.process_index() == 0 else True
         total = config.epochs * words_per_epoch
-        bar: tqdm[Any] = tqdm(total=total, initial=words, unit="words", unit_scale=True, disable=silent)
+        bar = progress(total, "words", initial=words, silent=jax.process_index() > 0)
         held_out_loss = make_held_out_loss(model, corpus, config, key, devices)
         reports = Reports(
             stack.enter_context(bar), callbacks,
@@ -205,8 +204,8 @@ def make_held_out_loss(
 
 
 def _compile_dispatch(
-    model: Model, optimizer: RowSparse, frozen: Tables | None, config: TrainConfig, mesh: MeshConfig,
-    devices: Mesh | None, state: TrainState,
+    model: Model, optimizer: RowSparse, frozen: Tables | None, corpus: Corpus, config: TrainConfig,
+    mesh: MeshConfig, devices: Mesh | None, state: TrainState,
 ) -> tuple[Any, Any, int, NamedSharding | None]:  # fmt: skip
     """Compile the call that trains on many blocks, (carry, blocks) → (carry, metrics), before the clock starts.
 
@@ -222,7 +221,8 @@ def _compile_dispatch(
     else:
         scan = functools.partial(jax.lax.scan, make_train_step(model, optimizer, devices, frozen))
         blocks, sharding = BLOCKS_PER_DISPATCH, tile_sharding(devices) if devices else None
-    shape = (blocks, config.batch_tokens // TILE, TILE + 2 * config.window)
+    halo = context_halo(corpus, config, process_allgather_int)
+    shape = (blocks, config.batch_tokens // TILE, TILE + 2 * halo)
     tokens: Any = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=sharding)
     return jax.jit(scan, donate_argnums=0).lower(carry, Block(tokens, tokens)).compile(), carry, blocks, sharding
 

@@ -17,7 +17,8 @@ from ..paths import expand
 from ..vectors.keyed_vectors import KeyedVectors
 from .step import Metrics
 
-REPORT_SECONDS = 0.5
+REPORTS_PER_EPOCH = 20
+REPORT_STEPS = 1 << 14  # between two reports, at most
 
 
 class RunningMean(NamedTuple):
@@ -71,7 +72,10 @@ Where one has an attribute `every`, all are also called when the steps cross a m
 
 
 class Reports:
-    """The reports of one process: twice a second, at the end of each epoch, and as often as a callback asks for.
+    """The reports of one process: `REPORTS_PER_EPOCH` in each epoch, and as often as a callback asks for.
+
+    Which steps are reported depends on the steps alone, not on the clock: the same training reports the same losses,
+    and all processes report together.
 
     Raises (from add):
       FloatingPointError: the loss is no longer a finite number.
@@ -87,7 +91,7 @@ class Reports:
         self.every = [callback.every for callback in self.callbacks if hasattr(callback, "every")]
         self.running = RunningMean()
         self.pending: Metrics | None = None  # of the dispatch that may still run
-        self.started = self.reported = time.perf_counter()
+        self.started = time.perf_counter()
 
     def add(
         self, metrics: Metrics, step: int, words: int, export: Export, held_out_loss: Callable[[], float | None]
@@ -97,9 +101,11 @@ class Reports:
             self.running = self.running.add(jax.device_get(self.pending))  # while the device runs the next dispatch
         self.pending = metrics
         epoch_ended = words // self.words_per_epoch > self.words // self.words_per_epoch
-        wanted = any(step // every > self.step // every for every in self.every)
-        self.step, self.words, now = step, words, time.perf_counter()
-        if now - self.reported < REPORT_SECONDS and not epoch_ended and not wanted:
+        share = lambda words: REPORTS_PER_EPOCH * words // self.words_per_epoch
+        due = share(words) > share(self.words) or any(step // n > self.step // n for n in (REPORT_STEPS, *self.every))
+        self.step, self.words = step, words
+        self.bar.update(words - self.bar.n)
+        if not due:
             return False
         self.running, self.pending = self.running.add(jax.device_get(metrics)), None
         now = time.perf_counter()  # when the words counted have been trained on
@@ -114,10 +120,9 @@ class Reports:
             seconds=now - self.started, compile_seconds=self.compile_seconds,
             words_per_second=(words - self.words_before) / (now - self.started), resumed=self.words_before > 0,
         )  # fmt: skip
-        self.bar.update(words - self.bar.n)
-        self.bar.set_postfix(loss=f"{report.loss:.4f}")
+        self.bar.set_postfix(loss=f"{report.loss:.4f}", refresh=False)
         stops = [callback(report, export) is True for callback in self.callbacks]
-        self.any_target, self.reported, self.running = True, now, RunningMean()
+        self.any_target, self.running = True, RunningMean()
         return any(stops)
 
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 from jaxtyping import Bool, Float, Int, Integer
@@ -235,7 +234,7 @@ def _is_correct(
 
     One candidate suffices, and is faster, where no word of the question has variants.
     """
-    table = normalize(jnp.asarray(index.table, jnp.float32))
+    table = normalize(np.asarray(index.table, np.float32))
     first_ids = np.array(index.ids(index.spellings))  # of words with the same spelling
     variants = np.bincount(first_ids, minlength=len(table) + 1)
     has_variants = (variants[ids[:, :3]] > 1).any(1)

@@ -6,20 +6,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jaxtyping import Array, Float, Integer, PyTree
 from numpy.typing import DTypeLike
 
 from ..errors import InputError
-from ..objectives.softmax import log_probs
 from ..params import Params, named_tables
 from ..text.vocabulary import Vocabulary
 from . import formats, search
 from .endings import AnyPath
 from .formats import Errors
-from .search import Among, Method, Query, Terms, Vector, cosines, normalize, power_of_two
+from .search import Among, Method, Query, Terms, Vector, cosines, normalize
 from .table import Table
 
 Neighbors = list[tuple[str, float]]
@@ -117,9 +116,9 @@ class KeyedVectors:
         return vocabulary
 
     @functools.cached_property
-    def unit(self) -> Float[Array, "V D"]:
-        """The vectors at length 1, on the device; a zero vector stays zero."""
-        return normalize(jnp.asarray(self.vectors))
+    def unit(self) -> Float[np.ndarray, "V D"]:
+        """The vectors at length 1; a zero vector stays zero."""
+        return normalize(self.vectors)
 
     @property
     def tables(self) -> Mapping[str, AnyMatrix]:
@@ -129,7 +128,7 @@ class KeyedVectors:
     @functools.cached_property
     def outside(self) -> "KeyedVectors":
         """The outside vectors, for the same queries; an InputError if they were not kept."""
-        return KeyedVectors(self.words, np.asarray(self._word_table("outside")), self.counts)
+        return KeyedVectors(self.words, self._word_table("outside"), self.counts)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers of words and dimensions, quantiles of the vectors' lengths, and what else was kept.
@@ -172,15 +171,14 @@ class KeyedVectors:
     ) -> list[Neighbors]:
         """Run `most_similar` on many queries in one product; a query is a word or (positives, negatives)."""
         _check_topn(topn)
-        batch = search.parse_queries(queries, self.vocabulary, np.asarray(self.unit), method)
-        table, limit, words = self.unit, len(self), self.words
+        batch = search.parse_queries(queries, self.vocabulary, self.unit, method)
+        table, words = self.unit, self.words
         if among is not None:
             ids = search.candidate_ids(among, self.vocabulary)
-            words, limit = [self.words[i] for i in ids.tolist()], len(ids)
-            table = self.unit[np.resize(ids if limit else [0], power_of_two(limit))]  # few shapes, few compilations
+            table, words = table[ids], [words[i] for i in ids.tolist()]
             rows = np.searchsorted(ids, batch.excluded)
             batch = batch._replace(excluded=np.where(np.isin(batch.excluded, ids), rows, len(table)))
-        answers, scores = search.nearest(table, batch, topn=min(topn, len(table)), limit=limit, method=method)
+        answers, scores = search.nearest(table, batch, topn=min(topn, len(table)), method=method)
         return [
             [(words[i], score) for i, score in zip(row, values, strict=True) if score > -math.inf]
             for row, values in zip(answers.tolist(), scores.tolist(), strict=True)
@@ -188,44 +186,43 @@ class KeyedVectors:
 
     def similarity(self, word: str, other: str) -> float:
         """Return the cosine of two words' vectors."""
-        return float(self.unit[self.vocabulary[word]] @ self.unit[self.vocabulary[other]])
+        return float(cosines(self.unit[[self.vocabulary[word]]], self.unit[self.vocabulary[other]])[0])
 
     def n_similarity(self, words: Sequence[str], others: Sequence[str]) -> float:
         """Return the cosine of the means of two lists of words, from vectors at their own length."""
         dtype = np.promote_types(self.vectors.dtype, np.float32)
         means = [self.vectors[self._ids(group)].astype(dtype).mean(0) for group in (words, others)]
-        one, other = normalize(jnp.asarray(np.stack(means)))
-        return float(one @ other)
+        one, other = normalize(np.stack(means))
+        return float(cosines(one[None], other)[0])
 
     def distances(self, word: str | Vector, others: Sequence[str] | None = None) -> Float[np.ndarray, " n"]:
         """Return 1 − the cosine of a word or vector with each other word, by default with the vocabulary."""
         table = self.unit if others is None else self.unit[self._ids(others)]
         query = self[word] if isinstance(word, str) else word
-        return np.asarray(1 - cosines(table, jnp.asarray(query, self.unit.dtype)))
+        return 1 - cosines(table, np.asarray(query, self.unit.dtype))
 
     def closer_than(self, word: str, other: str) -> list[str]:
         """Return the words nearer to `word` than `other` is, in the vocabulary's order."""
-        closer = search.closer_rows(self.unit, jnp.int32(self.vocabulary[word]), jnp.int32(self.vocabulary[other]))
+        closer = search.closer_rows(self.unit, np.array([[self.vocabulary[word], self.vocabulary[other]]]))
         return [self.words[i] for i in np.flatnonzero(closer).tolist()]
 
     def rank(self, word: str, other: str) -> int:
         """Return the rank of `other` among the neighbours of `word`; the nearest has rank 1."""
-        return 1 + len(self.closer_than(word, other))
+        return self.ranks([(word, other)])[0]
 
     def ranks(self, pairs: Sequence[tuple[str, str]]) -> list[int]:
         """Return `rank` for many pairs in one call."""
-        ids = np.array([[self.vocabulary[word] for word in pair] for pair in pairs], np.int32).reshape(-1, 2)
-        padded = jnp.asarray(np.resize(ids, (power_of_two(len(ids)), 2)))  # few shapes, few compilations
-        return [1 + closer for closer in search.count_closer_rows(self.unit, padded).tolist()[: len(ids)]]
+        ids = np.array([[self.vocabulary[word] for word in pair] for pair in pairs], np.int64).reshape(-1, 2)
+        return (1 + search.count_closer_rows(self.unit, ids)).tolist()
 
     def doesnt_match(self, words: Sequence[str]) -> str:
         """Return the word of smallest cosine with the mean of all."""
-        scores = cosines(self.unit[self._ids(words)], jnp.asarray(self.mean_vector(words)))
+        scores = cosines(self.unit[self._ids(words)], self.mean_vector(words))
         return words[int(np.argmin(scores))]
 
     def mean_vector(self, words: Sequence[str], weights: Sequence[float] | Vector | None = None) -> Vector:
         """Return Σ weight·unit vector / Σ |weight|; weights are 1 by default."""
-        unit = np.asarray(self.unit)[self._ids(words)]
+        unit = self.unit[self._ids(words)]
         weight = np.ones(len(unit), unit.dtype) if weights is None else np.asarray(weights, unit.dtype)
         if weight.shape != (len(unit),) or not weight.any():
             raise InputError(f"{len(unit)} words but {len(weight)} weights; each word needs one, and not all of them 0")
@@ -239,15 +236,16 @@ class KeyedVectors:
         """
         _check_topn(topn)
         centers, outside = map(self._word_table, Params._fields)
-        log_y_hat = log_probs(centers[self.vocabulary[center]], outside)
-        values, ids = jax.lax.top_k(log_y_hat, min(topn, len(self)))
-        return [(self.words[i], math.exp(value)) for i, value in zip(ids.tolist(), values.tolist(), strict=True)]
+        dtype = np.promote_types(outside.dtype, np.float32)
+        scores = outside.astype(dtype) @ centers[self.vocabulary[center]].astype(dtype)
+        ids, y_hat = np.argsort(-scores, kind="stable")[:topn].tolist(), scipy.special.softmax(scores)
+        return [(self.words[i], float(y_hat[i])) for i in ids]
 
-    def _word_table(self, name: str) -> Float[Array, "V _"]:
+    def _word_table(self, name: str) -> Float[np.ndarray, "V _"]:
         table = self.tables.get(name)
         if table is None or len(table) != len(self):
             raise InputError(f"there is no {name} table of words; query vectors just trained, or saved as .safetensors")
-        return jnp.asarray(table)
+        return np.asarray(table)
 
     def _ids(self, words: Sequence[str]) -> Integer[np.ndarray, " n"]:
         if isinstance(words, str) or not len(words):

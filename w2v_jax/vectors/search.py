@@ -1,17 +1,16 @@
-"""Exact nearest-neighbour search, tile by tile, without a [Q, V] array of scores."""
+"""Exact nearest-neighbour search, tile by tile, without a [Q, V] array of scores.
 
-import functools
+In numpy: queries also work in a forked process, where JAX would hang, and need no compilation.
+"""
+
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Integer
+from jaxtyping import Bool, Float, Int, Integer
 
 from ..errors import InputError, check_one_of
 from ..text.vocabulary import Vocabulary
-from ..tiling import fold_tiles
 
 Vector = Float[np.ndarray, " _"]
 Term = str | Vector | tuple[str | Vector, float]
@@ -22,11 +21,10 @@ Query = str | tuple[Terms, Terms]
 Among = Sequence[str] | Bool[np.ndarray, " V"]
 """Words, or a mask over the vocabulary."""
 Method = Literal["3cosadd", "3cosmul"]
-Score = Callable[[Float[Array, "T D"]], Float[Array, "Q T"]]
+Score = Callable[[Float[np.ndarray, "T D"]], Float[np.ndarray, "Q T"]]
 QUERIES_PER_BATCH = 1024
-ROWS_PER_TILE = 2048  # QUERIES_PER_BATCH x ROWS_PER_TILE scores are 8 MB, and stay in the processor's cache
+SCORES_PER_TILE = 1 << 21  # held at once: 8 MB
 PAIRS_PER_BATCH = 32
-SCORES_PER_BLOCK = 32
 EPSILON = 1e-6  # 3CosMul's guard against a division by zero, gensim's; Levy and Goldberg have 1e-3
 
 
@@ -86,35 +84,10 @@ def candidate_ids(among: Among, vocabulary: Vocabulary) -> Integer[np.ndarray, "
 
 
 def nearest(
-    unit: Float[Array, "V D"], batch: QueryBatch, *, topn: int, limit: int | None = None, method: Method = "3cosadd"
-) -> tuple[Int[np.ndarray, "Q topn"], Float[np.ndarray, "Q topn"]]:
-    """Run `nearest_rows` on `QUERIES_PER_BATCH` queries at a time; `limit` None is V."""
-    check_one_of("method", method, Method)
-    count = len(batch.terms)
-    size = min(QUERIES_PER_BATCH, power_of_two(count))  # few shapes, few compilations
-    end = jnp.int32(len(unit) if limit is None else limit)
-    results = [(np.zeros((0, topn), np.int32), np.zeros((0, topn), unit.dtype))]
-    for start in range(0, count, size):
-        terms, weights, ids = (np.resize(field[start : start + size], (size, *field.shape[1:])) for field in batch)
-        arrays = jnp.asarray(terms, unit.dtype), jnp.asarray(weights, unit.dtype), jnp.asarray(ids, jnp.int32)
-        results.append(nearest_rows(unit, *arrays, end, topn=topn, method=method))
-    rows, scores = (np.concatenate(parts)[:count] for parts in zip(*results, strict=True))
-    return rows, scores
-
-
-@functools.partial(jax.jit, static_argnames=("topn", "method", "tile"))
-def nearest_rows(
-    unit: Float[Array, "V D"],
-    terms: Float[Array, "Q n D"],
-    weights: Float[Array, "Q n"],
-    excluded: Int[Array, "Q e"],
-    limit: Int[Array, ""],
-    *,
-    topn: int,
-    method: Method = "3cosadd",
-    tile: int = ROWS_PER_TILE,
-) -> tuple[Int[Array, "Q topn"], Float[Array, "Q topn"]]:
-    """Return the ids and scores of the `topn` rows before `limit` with the highest scores; ties go to smaller ids.
+    unit: Float[np.ndarray, "V D"], batch: QueryBatch, *, topn: int, method: Method = "3cosadd",
+    scores_per_tile: int = SCORES_PER_TILE,
+) -> tuple[Int[np.ndarray, "Q topn"], Float[np.ndarray, "Q topn"]]:  # fmt: skip
+    """Return the ids and scores of the `topn` rows with the highest scores; ties go to smaller ids.
 
     The cost is little more than the product of [Q, D] and [D, V]. The scores (Levy and Goldberg, 2014):
 
@@ -124,94 +97,95 @@ def nearest_rows(
     Args:
       topn: at most V. The scores are −∞ where fewer rows qualify.
 
-    >>> unit = jnp.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
-    >>> ids, scores = nearest_rows(unit, unit[:1, None], jnp.ones((1, 1)), jnp.array([[0]]), jnp.int32(3), topn=2)
-    >>> ids.tolist(), scores.round(3).tolist()
-    ([[2, 1]], [[0.6000000238418579, 0.0]])
+    >>> unit = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    >>> ids, scores = nearest(unit, QueryBatch(unit[:1, None], np.ones((1, 1)), np.array([[0]])), topn=2)
+    >>> ids.tolist(), scores.tolist()
+    ([[2, 1]], [[0.6, 0.0]])
     """
-    vocab_size, queries = len(unit), len(terms)
-    tile = min(tile, vocab_size)
-    score = (_cos_add if method == "3cosadd" else _cos_mul)(terms, weights)
-    query = jnp.arange(queries, dtype=jnp.int32)[:, None]
-    Best = tuple[Int[Array, "Q topn"], Float[Array, "Q topn"]]
-
-    def step(best: Best, start: Int[Array, ""], is_new: Bool[Array, " tile"]) -> Best:
-        scores = score(jax.lax.dynamic_slice_in_dim(unit, start, tile))
-        column = jnp.where(excluded < start, tile, excluded - start)  # a negative index would count from the end
-        scores = scores.at[query, column].set(-jnp.inf, mode="drop")
-        values, columns = _top_k(jnp.where(is_new[None], scores, -jnp.inf), min(topn, tile))
-        ids = jnp.concatenate([best[0], start + columns], 1)
-        scores, columns = jax.lax.top_k(jnp.concatenate([best[1], values], 1), topn)
-        return jnp.take_along_axis(ids, columns, 1), scores
-
-    none = jnp.zeros((queries, topn), jnp.int32), jnp.full((queries, topn), -jnp.inf, unit.dtype)
-    return fold_tiles(step, none, vocab_size, tile, limit)
-
-
-def _top_k(scores: Float[Array, "Q T"], k: int) -> tuple[Float[Array, "Q k"], Int[Array, "Q k"]]:
-    """Return `lax.top_k`, slow on a CPU, from fewer scores: those of the k blocks of largest maximum.
-
-    Blocks stay in order, so that ties go to the first score.
-    """
-    if scores.shape[1] <= k * SCORES_PER_BLOCK:
-        values, columns = jax.lax.top_k(scores, k)
-        return values, columns
-    padding = (0, 0), (0, -scores.shape[1] % SCORES_PER_BLOCK)
-    blocks = jnp.pad(scores, padding, constant_values=-jnp.inf).reshape(len(scores), -1, SCORES_PER_BLOCK)
-    chosen = jnp.sort(jax.lax.top_k(blocks.max(2), k)[1], 1)
-    candidates = jnp.take_along_axis(blocks, chosen[..., None], 1).reshape(len(scores), -1)
-    values, columns = jax.lax.top_k(candidates, k)
-    block = jnp.take_along_axis(chosen, columns // SCORES_PER_BLOCK, 1)
-    return values, block * SCORES_PER_BLOCK + columns % SCORES_PER_BLOCK
+    check_one_of("method", method, Method)
+    ids = np.zeros((len(batch.terms), topn), np.int64)
+    scores = np.full(ids.shape, -np.inf, unit.dtype)
+    for start in range(0, len(ids), QUERIES_PER_BATCH):
+        terms, weights, excluded = (field[start : start + QUERIES_PER_BATCH] for field in batch)
+        score = (_cos_add if method == "3cosadd" else _cos_mul)(terms.astype(unit.dtype), weights.astype(unit.dtype))
+        best = ids[start : start + len(terms)], scores[start : start + len(terms)]
+        tile = max(1, scores_per_tile // len(terms))
+        for first in range(0, len(unit), tile):
+            of_tile = score(unit[first : first + tile])
+            query, term = np.nonzero((excluded >= first) & (excluded < first + of_tile.shape[1]))
+            of_tile[query, excluded[query, term] - first] = -np.inf
+            _keep_best(*best, of_tile, first)
+    if method == "3cosadd":
+        np.clip(scores, -1, 1, out=scores, where=scores > -np.inf)  # rounding
+    return ids, scores
 
 
-def _cos_add(terms: Float[Array, "Q n D"], weights: Float[Array, "Q n"]) -> Score:
+def _keep_best(
+    ids: Int[np.ndarray, "Q n"], best: Float[np.ndarray, "Q n"], scores: Float[np.ndarray, "Q T"], first: int
+) -> None:
+    """Replace the best scores so far, and their ids, by those of this tile that are higher."""
+    topn = best.shape[1]
+    is_better = scores > best[:, -1:]
+    if np.count_nonzero(is_better) > 2 * best.size and topn < scores.shape[1]:
+        is_better &= scores >= np.partition(scores, -topn, axis=1)[:, -topn, None]
+    flat = np.flatnonzero(is_better)  # much faster than nonzero in two dimensions
+    query, column = np.divmod(flat, scores.shape[1])
+    changed, row = np.unique(query, return_inverse=True)
+    query = np.concatenate([np.repeat(np.arange(len(changed)), topn), row])
+    candidates = np.concatenate([best[changed].ravel(), scores.ravel()[flat]])
+    candidate_ids = np.concatenate([ids[changed].ravel(), first + column])
+    order = np.lexsort((candidate_ids, -candidates, query))
+    starts = np.searchsorted(query[order], np.arange(len(changed)))
+    chosen = order[starts[:, None] + np.arange(topn)]
+    best[changed], ids[changed] = candidates[chosen], candidate_ids[chosen]
+
+
+def _cos_add(terms: Float[np.ndarray, "Q n D"], weights: Float[np.ndarray, "Q n"]) -> Score:
     query = normalize((terms * weights[..., None]).sum(1))
-    return lambda rows: jnp.matmul(query, rows.T, precision=jax.lax.Precision.HIGHEST)
+    return lambda rows: query @ rows.T
 
 
-def _cos_mul(terms: Float[Array, "Q n D"], weights: Float[Array, "Q n"]) -> Score:
+def _cos_mul(terms: Float[np.ndarray, "Q n D"], weights: Float[np.ndarray, "Q n"]) -> Score:
     terms = normalize(terms)
 
-    def score(rows: Float[Array, "T D"]) -> Float[Array, "Q T"]:
-        cosines = jnp.einsum("qnd,td->qnt", terms, rows, precision=jax.lax.Precision.HIGHEST)
-        shifted = (1 + cosines) / 2
-        above, below = (shifted.prod(1, where=sign * weights[..., None] > 0) for sign in (1, -1))
-        return above / (below + EPSILON)
+    def score(rows: Float[np.ndarray, "T D"]) -> Float[np.ndarray, "Q T"]:
+        shape, one = (len(terms), len(rows)), terms.dtype.type(1)
+        above, below = np.ones(shape, terms.dtype), np.ones(shape, terms.dtype)
+        for term, weight in zip(terms.swapaxes(0, 1), weights.T[..., None], strict=True):
+            shifted = (1 + term @ rows.T) / 2
+            above *= np.where(weight > 0, shifted, one)
+            below *= np.where(weight < 0, shifted, one)
+        return above / (below + terms.dtype.type(EPSILON))
 
     return score
 
 
-@jax.jit
-def cosines(unit: Float[Array, "V D"], query: Float[Array, " D"]) -> Float[Array, " V"]:
+def cosines(unit: Float[np.ndarray, "V D"], query: Float[np.ndarray, " D"]) -> Float[np.ndarray, " V"]:
     """Return the cosine of every row with one query."""
-    return jnp.matmul(unit, normalize(query), precision=jax.lax.Precision.HIGHEST)
+    return np.clip(unit @ normalize(query), -1, 1)
 
 
-@jax.jit
-def closer_rows(unit: Float[Array, "V D"], row: Int[Array, ""], other: Int[Array, ""]) -> Bool[Array, " V"]:
-    """Return which rows have a larger cosine with `row` than `other` has; `row` itself is left out."""
-    scores = cosines(unit, unit[row])
-    return (scores > scores[other]).at[row].set(False)
+def closer_rows(unit: Float[np.ndarray, "V D"], pairs: Int[np.ndarray, "Q 2"]) -> Bool[np.ndarray, "Q V"]:
+    """Return for pairs (row, other) which rows, except `row`, have a larger cosine with `row` than `other` has."""
+    scores = unit[pairs[:, 0]] @ unit.T
+    query = np.arange(len(pairs))
+    closer = scores > scores[query, pairs[:, 1], None]
+    closer[query, pairs[:, 0]] = False
+    return closer
 
 
-@jax.jit
-def count_closer_rows(unit: Float[Array, "V D"], pairs: Int[Array, "Q 2"]) -> Int[Array, " Q"]:
+def count_closer_rows(unit: Float[np.ndarray, "V D"], pairs: Int[np.ndarray, "Q 2"]) -> Int[np.ndarray, " Q"]:
     """Count the `closer_rows` of each pair (row, other), from PAIRS_PER_BATCH x V cosines at a time."""
-    count = lambda pair: closer_rows(unit, pair[0], pair[1]).sum(dtype=jnp.int32)
-    return jax.lax.map(count, pairs, batch_size=PAIRS_PER_BATCH)
+    starts = range(0, len(pairs), PAIRS_PER_BATCH)
+    counts = [closer_rows(unit, pairs[start : start + PAIRS_PER_BATCH]).sum(1) for start in starts]
+    return np.concatenate([np.zeros(0, np.int64), *counts])
 
 
-def normalize(vectors: Float[Array, "... D"]) -> Float[Array, "... D"]:
+def normalize(vectors: Float[np.ndarray, "*n D"]) -> Float[np.ndarray, "*n D"]:
     """Scale vectors to length 1, in float32 or float64; a zero vector stays zero."""
-    vectors = vectors if vectors.dtype == jnp.float64 else vectors.astype(jnp.float32)
+    vectors = vectors if vectors.dtype == np.float64 else vectors.astype(np.float32)
     # First scale by an exact power of two: the squares of huge or tiny numbers overflow or vanish.
-    _, exponent = jnp.frexp(jnp.abs(vectors).max(-1, keepdims=True, initial=0))
-    vectors = jnp.ldexp(vectors, -exponent)
-    length = jnp.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / jnp.where(length > 0, length, 1)
-
-
-def power_of_two(count: int) -> int:
-    """Return the smallest power of two that is at least `count`."""
-    return 1 << max(count - 1, 0).bit_length()
+    _, exponent = np.frexp(np.abs(vectors).max(-1, keepdims=True, initial=0))
+    vectors = np.ldexp(vectors, -exponent)
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1)

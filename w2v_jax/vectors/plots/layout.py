@@ -19,7 +19,7 @@ def unit_vectors(vectors: KeyedVectors, words: Sequence[str]) -> Float[np.ndarra
     """Return the words' vectors, scaled to length 1; refuse fewer than two words."""
     if len(words) < 2:
         raise InputError(f"a map needs two words or more, and has {len(words)}")
-    return np.asarray(vectors.unit)[[vectors.vocabulary[word] for word in words]]
+    return vectors.unit[[vectors.vocabulary[word] for word in words]]
 
 
 def project(rows: Float[np.ndarray, "n D"], method: Method) -> Float[np.ndarray, "n 2"]:
