@@ -1,6 +1,8 @@
 """Options that `train` would ignore are refused in one line, before anything is read or written."""
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -49,6 +51,7 @@ REFUSED = [
       for objective, options in IGNORED.items() for option in options),
     *((option, f"{'negative-sampling' if len(option.split()) < 3 else option.split()[1]} does not use "
        f"{option.split()[-2]}; leave it out") for option in DEFAULTS),
+    ("--freeze --init None", "--freeze needs --init; add it, or leave out --freeze"),
     ("--timeout 100", "--timeout needs --cluster or --coordinator; add it, or leave out --timeout"),
     *((option, f"{option.split()[0]} needs {other}; add it, or leave out {option.split()[0]}")
       for option, other in NEEDS.items()),
@@ -78,6 +81,15 @@ def test_options_that_the_objective_uses_are_accepted(capsys: pytest.CaptureFixt
     main(["train", "text.txt", "--out", "out.bin", *options.split()])
     assert capsys.readouterr().out.endswith("4 vectors in out.bin\n")
     assert len(Path("out.jsonl").read_text().splitlines()) == 3
+
+
+def test_standard_input_trains_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--objective", "ppmi-svd", "--dim", "4", "--sample", "0", "--field", "text"]
+    lines = b'{"text": "to be or not to be"}\n' * 50
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    main(["train", "-", "--out", "piped.bin", *options])
+    main(["train", "text.txt", "--out", "out.bin", *options[:-2]])
+    assert Path("piped.bin").read_bytes() == Path("out.bin").read_bytes()
 
 
 def test_cache_is_listed_and_cleared(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -78,8 +78,8 @@ def train(
     corpus, init = expand(corpus), init and expand(init)
     written = [out, *([out.with_suffix(".metadata.tsv")] if out.suffix.lower() == ".tsv" else [])]
     check_paths_differ(*written, metrics, checkpoints.checkpoint_dir, counting.counts_dir, corpus, init)
-    options = {"metrics": metrics, "init": init, "freeze": freeze, **dict.fromkeys(typed, True)}
-    _check_options(training.objective, options, training, checkpoints, counting, devices, processes)
+    options = {"metrics": metrics, "init": init, "freeze": freeze}
+    _check_options(training.objective, set(typed), options, training, checkpoints, counting, devices, processes)
     check_ending(out)
     shard = None
     if processes.coordinator or processes.cluster:
@@ -174,16 +174,16 @@ def _train_stream(
     )  # fmt: skip
 
 
-def _check_options(objective: str, options: dict[str, Any], *configs: Any) -> None:
-    """Refuse options that the objective ignores, or that do nothing without another option."""
+def _check_options(objective: str, typed: set[str], options: dict[str, Any], *configs: Any) -> None:
+    """Refuse options that the objective ignores, or that do nothing without another; `typed` may be defaults."""
     given = {name for name, value in options.items() if value}
     for config in configs:
         given |= {field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default}
     spell = lambda name: f"--{name.replace('_', '-')}"
-    for name in sorted(given & _ignored_options(objective)):
+    for name in sorted((given | typed) & _ignored_options(objective)):
         raise InputError(f"{objective} does not use {spell(name)}; leave it out")
     for name, others in NEEDS.items():
-        if name in given and not given & others:
+        if name in given | typed and not given & others:
             raise InputError(f"{spell(name)} needs {' or '.join(map(spell, sorted(others)))}; add it, or leave out "
                              f"{spell(name)}")  # fmt: skip
 
