@@ -183,3 +183,20 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}: {target.parent}") from None
+
+
+def check_folder(path: Path) -> None:
+    """Check, before hours of work, that a folder can be made, or be written if it exists.
+
+    Raises:
+      InputError: its name is too long, or the folder or the one that it would be in is read-only or no folder.
+    """
+    folder = path
+    try:
+        while not os.path.lexists(folder) and folder != folder.parent:
+            with contextlib.suppress(FileNotFoundError):
+                folder.lstat()
+            folder = folder.parent
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}: {folder}") from None

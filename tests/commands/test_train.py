@@ -83,6 +83,15 @@ def test_options_that_the_objective_uses_are_accepted(capsys: pytest.CaptureFixt
     assert len(Path("out.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize(("place", "reason"), [("x" * 300, "File name too long"), ("text.txt/a/b", "Not a directory")])
+@pytest.mark.parametrize("option", ["--checkpoint-dir", "--objective softmax-counts --counts-dir", "--cache"])
+def test_folders_that_cannot_be_made_are_refused_before_the_work(
+    option: str, place: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.match(f"w2v_jax: {place}.*: cannot be written: {reason}", error_of(f"{option} {place}", capsys))
+    assert not Path("cache").exists()
+
+
 def test_standard_input_trains_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ["--objective", "ppmi-svd", "--dim", "4", "--sample", "0", "--field", "text"]
     lines = b'{"text": "to be or not to be"}\n' * 50

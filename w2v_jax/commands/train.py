@@ -1,6 +1,7 @@
 """The command `train`."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -92,10 +93,14 @@ def train(
         make_mesh(devices)  # now, before anything else lets JAX begin with fewer devices
     is_first = shard is None or shard.index == 0  # which alone writes files and prints
     if is_first:
-        from ..files import check_writable
+        from ..files import check_folder, check_writable
 
         for path in written:
             check_writable(path)
+        if checkpoints.checkpoint_dir:
+            check_folder(checkpoints.checkpoint_dir)
+        if counting.counts_dir and not os.path.exists(counting.counts_dir):  # what exists may be only read
+            check_folder(counting.counts_dir)
         if metrics and not metrics.is_fifo():
             check_writable(metrics)
     from jax.errors import JaxRuntimeError
