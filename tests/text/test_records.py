@@ -70,6 +70,13 @@ def test_field_is_read_as_lines(
         read(content, "body", tmp_path)
 
 
+def test_a_long_first_record_and_odd_line_ends_are_read(tmp_path: Path) -> None:
+    texts = ["to be " * 500_000, "or\u2028not\x85to"]
+    content = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\r\n" for text in texts).encode()
+    assert read(content, "text", tmp_path) == [*texts, ""]
+    assert read(content[content.index(b"\n") + 1 :], "text", tmp_path) == [texts[1], ""]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b'{"text": "to"}\n{"text": 5}\n', "changed from string to number$"), (b'{"text": "to"}\nbe\n', "Invalid value"),
@@ -85,12 +92,14 @@ def test_damaged_records_are_refused(content: bytes, reason: str, tmp_path: Path
 
 @pytest.mark.parametrize("form", ["JSON lines", "CSV", "Parquet"])
 def test_memory_does_not_grow_with_the_file(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "BLOCK_BYTES", 1 << 16)
+    for name in ("BLOCK_BYTES", "HEAD_BYTES"):
+        monkeypatch.setattr(records, name, 1 << 16)
     monkeypatch.setattr(records, "BATCH_ROWS", 1 << 9)
-    (tmp_path / "data").write_bytes(FORMATS[form]([{"id": str(i), "text": f"word{i} " * 40} for i in range(40_000)]))
+    (tmp_path / "data").write_bytes(FORMATS[form]([{"id": str(i), "text": f"word{i} " * 40} for i in range(60_000)]))
     tracemalloc.start()
     base = pa.total_allocated_bytes()
     with open_input(tmp_path / "data") as file:
         peak = max(pa.total_allocated_bytes() - base for _ in read_field(file, "text", "data"))
-    assert peak + tracemalloc.get_traced_memory()[1] < 8 << 20
+    traced = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+    assert peak + traced < 8 << 20

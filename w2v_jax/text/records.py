@@ -19,7 +19,7 @@ from ..files import describe_format
 
 BLOCK_BYTES = 1 << 24  # of records that are parsed together
 BATCH_ROWS = 1 << 12
-HEAD_BYTES = 1 << 20
+HEAD_BYTES = 1 << 22
 HEAD_LINES = 50  # that tell a table from a text with commas
 
 
@@ -113,9 +113,10 @@ def _json_records(head: bytes) -> list[dict[str, Any]]:
 
 def _head_lines(head: bytes) -> list[str]:
     """Return the first lines that are not blank, without one that the end of the head cuts."""
-    lines = head[:HEAD_BYTES].decode("utf-8-sig", "replace").splitlines()
-    lines = lines[:-1] if len(head) >= HEAD_BYTES and len(lines) > 1 else lines
-    return [line for line in lines[:HEAD_LINES] if line.strip()]
+    lines = head[:HEAD_BYTES].split(b"\n", HEAD_LINES)
+    if len(lines) > 1 and (len(lines) > HEAD_LINES or len(head) >= HEAD_BYTES):
+        lines.pop()
+    return [line.decode("utf-8-sig", "replace") for line in lines if line.strip()]
 
 
 def _rows(head: bytes) -> list[list[str]]:
@@ -133,10 +134,10 @@ def _delimiter(head: bytes) -> str:
 
 def _lines(column: Any) -> bytes:
     """Return the text of a column, a record or more a line; a list of words is one line."""
-    values = [
-        " ".join(filter(None, value)) if isinstance(value, list) else value for value in column.to_pylist() if value
-    ]
-    return "".join(f"{value}\n" for value in values).encode()
+    values = (value for value in column.to_pylist() if value)
+    return "".join(
+        f"{value if isinstance(value, str) else ' '.join(filter(None, value))}\n" for value in values
+    ).encode()
 
 
 def _check_field(field: str, fields: list[str], name: str) -> None:
