@@ -178,11 +178,22 @@ def test_text_that_grows_is_read_to_its_first_size(
 
 
 def test_unwritable_cache_and_no_temporary_folder_are_reported(
-    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: Path, monkeypatch: pytest.MonkeyPatch, room_for: Any
 ) -> None:
+    def fail(number: int, message: str) -> None:
+        raise OSError(number, message)
+
     monkeypatch.setenv("XDG_CACHE_HOME", str(text))
     with pytest.raises(InputError, match="cannot be written: Not a directory; name another folder with --cache$"):
         Corpus.from_file(text, ALL_WORDS)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with pytest.raises(InputError, match="no temporary folder can be written .*; name one in TMPDIR"):
+    with (
+        pytest.raises(InputError, match="no temporary folder can be written: File too large; name one in TMPDIR"),
+        room_for(0),
+    ):
+        Corpus.from_sentences([["to"]], ALL_WORDS)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", lambda: fail(2, "No usable temporary directory found"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(
+        InputError, match="no temporary folder can be written: No usable temporary directory found; name"
+    ):
         Corpus.from_sentences([["to"]], ALL_WORDS)

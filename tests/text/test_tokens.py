@@ -155,7 +155,7 @@ def test_sentences_are_lines() -> None:
         ([["to be"], ["or not"]], "each sentence is one string with spaces in it; split it"),
         (iter([]), "an iterator is used up after one pass"),
         ([], "there are no sentences; give lists"),
-        ([[], []], "the sentences hold no words"),
+        ([[], [""]], "the sentences hold no words"),
     ],
     ids=lambda part: str(part)[:30],
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import os
@@ -99,13 +100,14 @@ class Corpus:
         """
         config = config or TextConfig()
         try:
-            folder = tempfile.TemporaryDirectory()
+            with tempfile.TemporaryDirectory() as folder:  # mapped files outlive their names
+                chunks, path = chunk_sentences(sentences, config), Path(folder)
+                vocabulary, tokens = encode(chunks, config, "the sentences", path, known=known)
+                return cls(*_map_files(path), vocabulary, tokens)
         except OSError as error:
-            raise InputError(f"no temporary folder can be written ({error.strerror}); name one in TMPDIR") from None
-        with folder:  # mapped files outlive their names
-            chunks, path = chunk_sentences(sentences, config), Path(folder.name)
-            vocabulary, tokens = encode(chunks, config, "the sentences", path, known=known)
-            return cls(*_map_files(path), vocabulary, tokens)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and "temporary directory" not in str(error):
+                raise  # of the sentences themselves
+            raise InputError(f"no temporary folder can be written: {error.strerror}; name one in TMPDIR") from error
 
     @functools.cached_property
     def longest_line(self) -> int:

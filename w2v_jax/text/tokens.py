@@ -74,7 +74,7 @@ def chunk_sentences(sentences: Iterable[Iterable[str]], config: TextConfig | Non
     while batch := list(itertools.islice(remaining, CHUNK_SENTENCES)):
         lines = [_check_sentence(sentence, number + i) for i, sentence in enumerate(batch, 1)]
         number, words = number + len(batch), list(itertools.chain.from_iterable(lines))
-        total += len(words)
+        total += sum(map(len, words))
         spaced += sum(len(line) == 1 and len(line[0].split()) > 1 for line in lines)
         if config.normalize:
             words = [unicodedata.normalize(config.normalize, word) for word in words]
