@@ -1,11 +1,16 @@
 """Cache directories are complete or absent, found by key, and never replace other files."""
 
+import errno
+import fcntl
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from w2v_jax.cache import atomic_dir, lookup, read_manifest
+from w2v_jax import cache
+from w2v_jax.cache import atomic_dir, cache_folder, exclusive, lookup, read_manifest, sweep, temporary_dir
 from w2v_jax.errors import InputError
 
 KEY = {"of": 1}
@@ -77,3 +82,55 @@ def test_failure_leaves_no_files_and_is_reported(error: BaseException, message: 
     with pytest.raises((InputError, KeyboardInterrupt), match=message):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sweep_removes_what_no_process_owns(tmp_path: Path) -> None:
+    name = f"text-{'0' * 16}"
+    (tmp_path / f".{name}.{'1' * 32}").mkdir()
+    (tmp_path / f".{name}-counts-{'0' * 16}.{'1' * 32}").mkdir()
+    (tmp_path / f".{name}.lock").touch()
+    kept = [tmp_path / other for other in (".config", ".poetry.lock", f".git.{'1' * 32}")]  # of other programs
+    for path in kept:
+        path.mkdir()
+    with temporary_dir(tmp_path, name) as temporary, exclusive(tmp_path / "own-0000000000000000"):
+        sweep(tmp_path)
+        assert set(tmp_path.iterdir()) == {temporary, tmp_path / ".own-0000000000000000.lock", *kept}
+    assert set(tmp_path.iterdir()) == set(kept)
+
+
+def test_blocks_of_one_folder_are_entered_one_at_a_time(tmp_path: Path) -> None:
+    inside: list[int] = []
+
+    def enter(i: int) -> int:
+        with exclusive(tmp_path / "folder"):
+            inside.append(i)
+            time.sleep(0.02)
+            inside.remove(i)
+            return len(inside)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(enter, range(6))) == [0] * 6
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOLCK, "No locks available"), BlockingIOError()])
+def test_a_lock_that_cannot_be_had_is_not_waited_for(
+    error: OSError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    monkeypatch.setattr(cache, "LOCK_SECONDS", 0.1)
+    with exclusive(tmp_path / "folder"):
+        write_dir(tmp_path / "folder", KEY)
+    sweep(tmp_path)
+    assert lookup(tmp_path / "folder", KEY)
+
+
+def test_a_missing_home_folder_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(InputError, match="no home folder is known, where a cache could be; name a folder with --cache"):
+        cache_folder()
+    with pytest.raises(InputError, match="the home folder is not known; set HOME"):
+        cache_folder("~/cache")

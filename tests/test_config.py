@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from w2v_jax.config import CheckpointConfig, MeshConfig, ProcessConfig, StreamConfig, TextConfig, TrainConfig
@@ -11,11 +13,11 @@ from w2v_jax.counts.config import CountsConfig
 from w2v_jax.errors import InputError
 
 OUT_OF_RANGE: list[tuple[type, str, list[Any]]] = [
-    (TrainConfig, "dim", [0, -1, 2**31, 1.5, True]),
+    (TrainConfig, "dim", [0, -1, 2**31, 1.5, True, np.float64(8), np.True_]),
     (TrainConfig, "negative", [0]),
     (TrainConfig, "shared_negatives", [0]),
     (TrainConfig, "noise_power", [math.nan, 3.0, []]),
-    (TrainConfig, "lr", [0, -0.025, math.nan, math.inf, "fast", True]),
+    (TrainConfig, "lr", [0, -0.025, math.nan, math.inf, "fast", True, np.float32(math.nan)]),
     (TrainConfig, "whitening", [-0.1, 0.6, math.nan, "0.1"]),
     (StreamConfig, "window", [0]),
     (TrainConfig, "window", [0]),
@@ -27,6 +29,9 @@ OUT_OF_RANGE: list[tuple[type, str, list[Any]]] = [
     (TextConfig, "min_count", [0]),
     (TextConfig, "max_vocab", [0]),
     (TextConfig, "normalize", ["NFX"]),
+    (TextConfig, "lowercase", ["no", 1]),
+    (TextConfig, "field", ["", 3]),
+    (CheckpointConfig, "checkpoint_dir", [3]),
     (CountsConfig, "count_power", [{}]),
     (CountsConfig, "context_smoothing", ["1"]),
     (CountsConfig, "distance", [{}]),
@@ -62,6 +67,19 @@ def test_field_out_of_range_is_named(config: Any, field: str, value: Any) -> Non
 def test_fields_that_do_not_go_together_are_refused(config: Any, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         config(**fields)
+
+
+def test_numpy_scalars_become_numbers_of_python() -> None:
+    config = TrainConfig(dim=np.int64(16), seed=np.uint32(3), lr=np.float32(0.5), sample=np.float64(0))
+    values = (config.dim, config.seed, config.lr, config.sample, TextConfig(lowercase=np.True_).lowercase)
+    assert values == (16, 3, 0.5, 0.0, True)
+    assert [type(value) for value in values] == [int, int, float, float, bool]
+
+
+def test_tilde_in_a_path_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert CheckpointConfig(checkpoint_dir="~/ck").checkpoint_dir == Path("/home/me/ck")
+    assert CountsConfig(counts_dir=Path("~")).counts_dir == Path("/home/me")
 
 
 def test_configs_are_frozen() -> None:

@@ -6,6 +6,8 @@ import gzip
 import io
 import lzma
 import os
+import pickle
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +21,14 @@ from hypothesis import strategies as st
 
 from w2v_jax import files
 from w2v_jax.errors import InputError
-from w2v_jax.files import atomic_write, check_writable, open_input
+from w2v_jax.files import atomic_write, check_writable, describe_format, open_input
+from w2v_jax.paths import expand
 
 
-def zip_compress(content: bytes) -> bytes:
+def zip_compress(content: bytes, name: str = "text") -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("text", content)
+        archive.writestr(name, content)
     return file.getvalue()
 
 
@@ -62,6 +65,36 @@ def test_damaged_file_is_refused(damage: str, suffix: str, tmp_path: Path) -> No
     path.write_bytes(TEXT if damage == "not compressed" else compressed[: len(compressed) // 2])
     with pytest.raises(InputError, match=f"text{suffix}: cannot be read: [^\n]+$"):
         read(path)
+
+
+@for_all_codecs
+def test_compressed_file_is_known_by_its_bytes(suffix: str, tmp_path: Path) -> None:
+    for path in (tmp_path / "log::2024", tmp_path / "wrong.gz"):
+        path.write_bytes(COMPRESS[suffix](TEXT))
+        assert read(path) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [(b"PAR1\x15", "a Parquet file"), ("né".encode("utf-16"), "UTF-16 text"), (b"t\0o\0 \0b\0", "UTF-16 text"),
+     ("né".encode("utf-32"), "UTF-32 text"), (pickle.dumps({}), "a pickle, as gensim's .kv and .model are"),
+     (struct.pack("<ii", 793712314, 12), "a fastText model"), (b"\xef\xbb\xbf<!doctype HTML>", "an HTML page"),
+     (zip_compress(b"", "[Content_Types].xml"), "an Office document"),
+     (zip_compress(b"", "x/data.pkl"), "a PyTorch file"),
+     (b"%PDF-1.4", "a PDF file"), ("né".encode("latin-1"), None), (b"2 3\nking ", None), (b"", None)],
+    ids=lambda part: str(part)[:20],
+)  # fmt: skip
+def test_format_is_known_by_its_first_bytes(head: bytes, kind: str | None) -> None:
+    assert describe_format(head) == kind
+
+
+def test_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with atomic_write("~/out") as file:
+        file.write(b"x")
+    check_writable("~/out")
+    assert read("~/out") == (tmp_path / "out").read_bytes() == b"x"
+    assert expand("~nobody.txt") == "~nobody.txt"
 
 
 @pytest.mark.parametrize(

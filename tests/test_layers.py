@@ -8,9 +8,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "w2v_jax"
 LEVELS = {
-    "errors": 0, "params": 0, "config": 0, "files": 0, "cache": 0, "tiling": 0, "signals": 0, "progress": 0,
-    "text": 1, "distributed": 2, "sampling": 2, "objectives": 3, "vectors": 4, "models": 4, "training": 5, "counts": 6,
-    "commands": 7, "cli": 8, "__main__": 9, "__init__": 9,
+    "errors": 0, "paths": -1, "params": 0, "config": 0, "files": 0, "cache": 0, "tiling": 0, "signals": 0,
+    "progress": 0, "text": 1, "distributed": 2, "sampling": 2, "objectives": 3, "vectors": 4, "models": 4,
+    "training": 5, "counts": 6, "commands": 7, "cli": 8, "__main__": 9, "__init__": 9,
 }  # fmt: skip
 
 

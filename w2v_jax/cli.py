@@ -1,6 +1,7 @@
 """Run the command line, and report each error in one line on standard error."""
 
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -9,12 +10,13 @@ from typing import Any, NoReturn
 
 import tyro
 
+from .commands.cache import cache
 from .commands.train import train
 from .commands.vectors import analogy, convert, evaluate, info, neighbors, plot
 from .errors import InputError, TrainingInterrupted
 from .signals import SIGNALS, unwind_on_signals
 
-COMMANDS = (train, neighbors, analogy, evaluate, info, plot, convert)
+COMMANDS = (train, neighbors, analogy, evaluate, info, plot, convert, cache)
 DEVICE_SECONDS = 10.0  # the longest wait for computations that a signal interrupted
 
 
@@ -26,8 +28,11 @@ def main(args: list[str] | None = None) -> None:
     try:
         with unwind_on_signals():
             try:
+                args = sys.argv[1:] if args is None else args
+                typed = tuple(arg[2:].split("=")[0].replace("-", "_") for arg in args if arg.startswith("--"))
+                commands: dict[str, Any] = {command.__name__: command for command in COMMANDS}
                 tyro.extras.subcommand_cli_from_dict(
-                    {command.__name__: command for command in COMMANDS}, prog="python -m w2v_jax",
+                    commands | {"train": functools.partial(train, typed=typed)}, prog="python -m w2v_jax",
                     description="word2vec in JAX", args=args, config=(tyro.conf.OmitArgPrefixes,),
                 )  # fmt: skip
             except (SystemExit, KeyboardInterrupt):

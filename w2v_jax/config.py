@@ -1,13 +1,16 @@
 """Every option of reading a text and training on it, in frozen dataclasses that check their fields."""
 
 import dataclasses
+import os
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from .errors import InputError
+from .paths import expand
 
+PYTHON_NUMBERS: tuple[type, ...] = (bool, int, float)
 TILE = 16  # consecutive tokens that share one matrix product (S)
 Allowed = tuple[type, Callable[[Any], bool], str]  # in a field's annotation: a type, a test, and a description
 
@@ -28,15 +31,27 @@ PositiveInt = Annotated[int, POSITIVE]
 
 @dataclasses.dataclass(frozen=True)
 class CheckedConfig:
-    """A base class whose fields are checked: InputError names one that has neither an allowed value nor its default."""
+    """A base class whose fields are checked: InputError names one that has neither an allowed value nor its default.
+
+    Numbers of numpy become Python's, and `~` in a path the home folder.
+    """
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            for kind, test, description in getattr(field.type, "__metadata__", ()):
-                fits = isinstance(value, kind) and not isinstance(value, bool) and test(value)
-                if not fits and value is not field.default:
+            value, metadata = getattr(self, field.name), getattr(field.type, "__metadata__", ())
+            if value is field.default:
+                continue
+            if isinstance(value, Real) and type(value) not in PYTHON_NUMBERS:
+                value = int(value) if isinstance(value, Integral) else float(value)
+            if field.type is bool:
+                metadata = ((bool, lambda _: True, "True or False"),)
+                value = bool(value) if type(value).__name__ == "bool" else value  # numpy's too
+            if field.type == Path | None:
+                metadata = ((str | os.PathLike, bool, "a path"),)
+            for kind, test, description in metadata:
+                if not (isinstance(value, kind) and isinstance(value, bool) == (kind is bool) and test(value)):
                     raise InputError(f"{field.name} is {value}; it must be {description}")
+            object.__setattr__(self, field.name, Path(expand(value)) if field.type == Path | None else value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +66,8 @@ class TextConfig(CheckedConfig):
     """Make all letters lower case."""
     normalize: Annotated[UnicodeForm | None, one_of(UnicodeForm)] = None
     """Unicode normalization, so that one spelling is one word."""
+    field: Annotated[str | None, (str, bool, "the name of a field")] = None
+    """Field that holds the text, of JSON lines, CSV or Parquet. Its line ends end lines; a list is a line of words."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import tempfile
 import uuid
 import zlib
@@ -17,29 +18,64 @@ from fsspec.compression import compr, zstd
 from fsspec.utils import infer_compression
 
 from .errors import InputError
+from .paths import expand, shorten
 
 READ_ERRORS = (OSError, EOFError, ImportError, ValueError, LZMAError, zlib.error, BadZipFile, zstd.ZstdError)
 MAX_DECOMPRESSED = 1 << 30  # bytes that any compressed file may expand to
 MAX_RATIO = 200  # the expansion allowed to a larger file; text expands 3 to 10 times
 MAX_LINE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16  # decompressed at a time, so that they stay in the CPU cache
+HEAD_BYTES = 1 << 10  # that name a format
+ASCII, BOM, ZIPPED = rb"[\t\n\r -~]", rb"(\xef\xbb\xbf)?\s*", rb"PK\x03\x04.{26}"
+FORMATS = {
+    "a gzip file": rb"\x1f\x8b\x08", "a bzip2 file": rb"BZh[1-9](1AY&SY|\x17rE8P\x90)", "an xz file": rb"\xfd7zXZ\0",
+    "a Zstandard file": rb"\x28\xb5\x2f\xfd", "a PyTorch file": ZIPPED + rb"[^\0]*/(data\.pkl|\.format_version)",
+    "a NumPy archive (.npz)": ZIPPED + rb"[^\0]{1,200}?\.npy",
+    "an Office document": ZIPPED + rb"(\[Content_Types\]|_rels/|docProps/|word/|xl/|ppt/|mimetypeapplication/)",
+    "a zip file": rb"PK(\x03\x04|\x05\x06)", "an LZ4 file": rb"\x04\x22\x4d\x18", "a 7z file": rb"7z\xbc\xaf\x27\x1c",
+    "a RAR file": rb"Rar!\x1a\x07", "a compress (.Z) file": rb"\x1f\x9d", "a tar archive": rb".{257}ustar",
+    "a Parquet file": rb"PAR1", "an Arrow or Feather file": rb"ARROW1|FEA1|\xff{4}..\0\0\x10\0\0\0",
+    "an Avro file": rb"Obj\x01", "an HDF5 file": rb"\x89HDF\r\n", "a NumPy array (.npy)": rb"\x93NUMPY",
+    "an SQLite database": rb"SQLite format 3\0",
+    "a pickle, as gensim's .kv and .model are": rb"\x80[\x02-\x05][^\0-\x09]",
+    "a fastText model": re.escape((793712314).to_bytes(4, "little")), "a PDF file": BOM + rb"%PDF-",
+    "an RTF document": rb"\{\\rtf", "an old Office document": rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    "an image": rb"\x89PNG|\xff\xd8\xff|GIF8[79]a", "an HTML page": rb"(?i)" + BOM + rb"<(!doctype html|html[\s>])",
+    "an XML document": BOM + rb"<\?xml\s",
+    "UTF-32 text": rb"\xff\xfe\0\0|\0\0\xfe\xff|(%b\0{3}){3}|(\0{3}%b){3}" % (ASCII, ASCII),
+    "UTF-16 text": rb"\xff\xfe|\xfe\xff|(%b\0){4}|(\0%b){4}" % (ASCII, ASCII),
+}  # fmt: skip
+"""A pattern of the first bytes of each format; of two that match, the first one counts."""
+CODECS = {"a gzip file": "gzip", "a bzip2 file": "bz2", "an xz file": "xz", "a Zstandard file": "zstd",
+          "a zip file": "zip"}  # fmt: skip
+
+
+def describe_format(head: bytes) -> str | None:
+    """Return what a file is by its first bytes, if it is no plain text.
+
+    >>> describe_format(b"PAR1"), describe_format(b"to be or not to be")
+    ('a Parquet file', None)
+    """
+    head = head[:HEAD_BYTES]
+    return next((name for name, pattern in FORMATS.items() if re.match(pattern, head, re.DOTALL)), None)
 
 
 @contextlib.contextmanager
 def open_input(path: str | os.PathLike[str], *, decompress: bool = True) -> Iterator[BinaryIO]:
-    """Open a local file or any fsspec URL as bytes, decompressed by its suffix (gz, bz2, xz, zst, zip).
+    """Open a file as bytes, decompressed (gz, bz2, xz, zst, zip) by its first bytes, or else by its suffix.
 
-    Decompression bombs are refused: a file may expand to 1 GiB or to 200 times the bytes read so far,
-    whichever is more. One layer of compression is removed, and the decompressed stream cannot seek.
+    A path that exists is that file; any other may be an fsspec URL. Decompression bombs are refused: a file may
+    expand to 1 GiB or to 200 times the bytes read so far, whichever is more. One layer of compression is removed,
+    and the decompressed stream cannot seek.
 
     Raises:
       InputError: the file is missing, a directory, unreadable, damaged, cut short or a bomb.
     """
-    name = os.fspath(path)
+    name = expand(path)
     try:
-        source = fsspec.open(name, "rb")
-        codec = infer_compression(source.path) if decompress else None
+        source = open(name, "rb") if os.path.exists(name) else fsspec.open(name, "rb")  # noqa: SIM115
         with source as raw:
+            codec = find_compression(_peek(raw), getattr(source, "path", name)) if decompress else None
             if codec is None:
                 yield raw
             else:
@@ -52,6 +88,20 @@ def open_input(path: str | os.PathLike[str], *, decompress: bool = True) -> Iter
         if not isinstance(cause, IsADirectoryError | FileNotFoundError):
             reason = f"cannot be read: {(str(cause) or type(cause).__name__).splitlines()[0]}"
         raise InputError(f"{name}: {reason}") from error
+
+
+def find_compression(head: bytes, name: str) -> str | None:
+    """Return fsspec's name of a file's compression, by its first bytes or else by its name."""
+    return CODECS.get(describe_format(head) or "") or infer_compression(name)
+
+
+def _peek(file: BinaryIO) -> bytes:
+    """Return the first bytes of a file that can go back to them."""
+    if not file.seekable():
+        return b""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    return head
 
 
 def _unzip(file: BinaryIO) -> BinaryIO:
@@ -103,9 +153,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
       InputError: as `check_writable`, or the disk fails.
     """
-    target = Path(os.path.realpath(path))  # writes through a link
+    target = Path(os.path.realpath(expand(path)))  # writes through a link
     check_writable(target)
-    temporary = target.with_name(f".{target.name[:50]}.{uuid.uuid4().hex}")
+    temporary = target.with_name(f".{shorten(target.name)}.{uuid.uuid4().hex}")
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -124,7 +174,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     Raises:
       InputError: the folder is missing or read-only, or the name is that of a directory, a device or a pipe.
     """
-    target = Path(path)
+    target = Path(expand(path))
     try:
         if target.is_dir():
             raise InputError(f"{target}: is a directory; name a file in it")
@@ -133,3 +183,20 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}: {target.parent}") from None
+
+
+def check_folder(path: Path) -> None:
+    """Check, before hours of work, that a folder can be made, or be written if it exists.
+
+    Raises:
+      InputError: its name is too long, or the folder or the one that it would be in is read-only or no folder.
+    """
+    folder = path
+    try:
+        while not os.path.lexists(folder) and folder != folder.parent:
+            with contextlib.suppress(FileNotFoundError):
+                folder.lstat()
+            folder = folder.parent
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}: {folder}") from None

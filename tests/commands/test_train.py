@@ -1,5 +1,8 @@
 """Options that `train` would ignore are refused in one line, before anything is read or written."""
 
+import io
+import re
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -41,9 +44,15 @@ def error_of(options: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
+DEFAULTS = ("--objective softmax --negative 5", "--objective ppmi-svd --epochs 5", "--distance linear",
+            "--objective softmax-counts --lr 0.04")  # fmt: skip
 REFUSED = [
     *((f"--objective {objective} {option}", f"{objective} does not use {option.split()[0]}; leave it out")
       for objective, options in IGNORED.items() for option in options),
+    *((option, f"{'negative-sampling' if len(option.split()) < 3 else option.split()[1]} does not use "
+       f"{option.split()[-2]}; leave it out") for option in DEFAULTS),
+    ("--freeze --init None", "--freeze needs --init; add it, or leave out --freeze"),
+    ("--timeout 100", "--timeout needs --cluster or --coordinator; add it, or leave out --timeout"),
     *((option, f"{option.split()[0]} needs {other}; add it, or leave out {option.split()[0]}")
       for option, other in NEEDS.items()),
 ]  # fmt: skip
@@ -72,3 +81,47 @@ def test_options_that_the_objective_uses_are_accepted(capsys: pytest.CaptureFixt
     main(["train", "text.txt", "--out", "out.bin", *options.split()])
     assert capsys.readouterr().out.endswith("4 vectors in out.bin\n")
     assert len(Path("out.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(("place", "reason"), [("x" * 300, "File name too long"), ("text.txt/a/b", "Not a directory")])
+@pytest.mark.parametrize("option", ["--checkpoint-dir", "--objective softmax-counts --counts-dir", "--cache"])
+def test_folders_that_cannot_be_made_are_refused_before_the_work(
+    option: str, place: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.match(f"w2v_jax: {place}.*: cannot be written: {reason}", error_of(f"{option} {place}", capsys))
+    assert not Path("cache").exists()
+
+
+def test_standard_input_trains_like_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--objective", "ppmi-svd", "--dim", "4", "--sample", "0", "--field", "text"]
+    lines = b'{"text": "to be or not to be"}\n' * 50
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    main(["train", "-", "--out", "piped.bin", *options])
+    main(["train", "text.txt", "--out", "out.bin", *options[:-2]])
+    assert Path("piped.bin").read_bytes() == Path("out.bin").read_bytes()
+
+
+def test_cache_is_listed_and_cleared(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    Path("kept").mkdir()
+    Path("kept/thesis.txt").touch()
+    options = "--cache kept --objective ppmi-svd --dim 4 --sample 0"
+    main(["train", "text.txt", "--out", "out.bin", *options.split()])
+    capsys.readouterr()
+    main(["cache", "--cache", "kept"])
+    text, counts, total = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r" *[\d,]+ bytes  [-\d]{10}  text-\w+: encoded text, 300 words, 4 with vectors", text)
+    assert re.fullmatch(r" *[\d,]+ bytes  [-\d]{10}  text-\w+-counts-\w+: counts of 4 words", counts)
+    main(["cache", "--cache", "kept", "--clear"])
+    assert capsys.readouterr().out == f"{text}\n{counts}\nremoved {total}\n"
+    assert list(Path("kept").iterdir()) == [Path("kept/thesis.txt")]
+
+
+def test_tilde_is_the_home_folder_in_every_option(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    Path("home").mkdir()
+    paths = (
+        "--cache ~/cache --counts-dir ~/counts --metrics ~/reports.jsonl --objective softmax-counts --epochs 1 --dim 4"
+    )
+    main(["train", "~/../text.txt", "--out", "~/out.bin", "--sample", "0", *paths.split()])
+    assert {path.name for path in folder.iterdir()} == {"home", "text.txt"}
+    assert {path.name for path in Path("home").iterdir()} == {"cache", "counts", "reports.jsonl", "out.bin"}

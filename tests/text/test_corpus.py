@@ -1,7 +1,9 @@
 """The encoded corpus on disk: reused only when it matches, complete or absent."""
 
+import gzip
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,7 +129,7 @@ def test_enwiki_has_the_token_count_of_its_readme(data: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(np.bincount(corpus.ids), corpus.vocabulary.counts)
 
 
-def test_concurrent_encodings_of_one_text_agree(text: Path, tmp_path: Path) -> None:
+def test_concurrent_processes_encode_a_text_once(text: Path, tmp_path: Path, encodings: list[str]) -> None:
     text.write_text("to be or not to be\n" * 5_000)
     with ThreadPoolExecutor(4) as pool:
         for i in range(5):
@@ -135,3 +137,63 @@ def test_concurrent_encodings_of_one_text_agree(text: Path, tmp_path: Path) -> N
             jobs = [pool.submit(Corpus.from_file, text, ALL_WORDS, cache=cache) for _ in range(4)]
             assert {len(job.result().ids) for job in jobs} == {30_000}
             assert len(list(cache.iterdir())) == 1
+            assert len(encodings) == i + 1
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize("changes", [1, 9])
+def test_text_that_changes_is_kept_under_its_own_checksum_or_refused(
+    changes: int, compress: Callable[[bytes], bytes], text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, encode = text.read_bytes(), corpus_module.encode
+    versions = [b"new words" + b" again" * i for i in range(changes)]
+
+    def change_and_encode(*args: Any, **named: Any) -> Any:
+        if versions:
+            text.write_bytes(compress(versions.pop()))
+        return encode(*args, **named)
+
+    text.write_bytes(compress(old))
+    monkeypatch.setattr(corpus_module, "encode", change_and_encode)
+    if changes == 1:
+        assert Corpus.from_file(text, ALL_WORDS, cache=tmp_path / "cache").vocabulary.words == ("new", "words")
+    else:
+        with pytest.raises(InputError, match="text.txt: changes while it is read; train on a copy of it$"):
+            Corpus.from_file(text, ALL_WORDS, cache=tmp_path / "cache")
+    monkeypatch.undo()
+    text.write_bytes(compress(old))
+    assert Corpus.from_file(text, ALL_WORDS, cache=tmp_path / "cache").source_tokens == 6
+
+
+def test_text_that_grows_is_read_to_its_first_size(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encodings: list[str]
+) -> None:
+    encode, old = corpus_module.encode, text.read_bytes()
+    grow = lambda *a, **k: (text.write_bytes(old + b"and more\n"), encode(*a, **k))[1]
+    monkeypatch.setattr(corpus_module, "encode", grow)
+    grown = Corpus.from_file(text, ALL_WORDS, cache=tmp_path)
+    text.write_bytes(old)
+    assert grown.source_tokens == Corpus.from_file(text, ALL_WORDS, cache=tmp_path).source_tokens == 6
+    assert len(encodings) == 1
+
+
+def test_unwritable_cache_and_no_temporary_folder_are_reported(
+    text: Path, monkeypatch: pytest.MonkeyPatch, room_for: Any
+) -> None:
+    def fail(number: int, message: str) -> None:
+        raise OSError(number, message)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(text))
+    with pytest.raises(InputError, match="cannot be written: Not a directory; name another folder with --cache$"):
+        Corpus.from_file(text, ALL_WORDS)
+    with (
+        pytest.raises(InputError, match="no temporary folder can be written: File too large; name one in TMPDIR"),
+        room_for(0),
+    ):
+        Corpus.from_sentences([["to"]], ALL_WORDS)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", lambda: fail(2, "No usable temporary directory found"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(
+        InputError, match="no temporary folder can be written: No usable temporary directory found; name"
+    ):
+        Corpus.from_sentences([["to"]], ALL_WORDS)

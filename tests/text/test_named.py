@@ -49,7 +49,10 @@ def test_wrong_hash_or_missing_download_is_refused(
     monkeypatch.setattr(named, "TEXT8_URL", f"{server}/{name}")
     with pytest.raises(InputError, match="cannot be downloaded[^\n]*$"):
         named_corpus("text8", cache=tmp_path / "cache")
-    assert not list((tmp_path / "cache").glob("text8*"))
+    assert list((tmp_path / "cache").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file/cache: cannot be written: Not a directory$"):
+        named_corpus("text8", cache=tmp_path / "file" / "cache")
 
 
 def test_docstrings_become_unique_lower_case_paragraphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Shards of a text: together they are the whole text, and they share one vocabulary."""
 
 import functools
+import gzip
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -76,3 +77,6 @@ def test_compressed_text_is_not_divided(tmp_path: Path) -> None:
     message = r"2 processes cannot share a compressed text; decompress it, or .*\{process\}"
     with pytest.raises(InputError, match=message):
         read(tmp_path / "text.gz", 0, 2)
+    (tmp_path / "text").write_bytes(gzip.compress(b"to be"))
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "text", 0, 2)

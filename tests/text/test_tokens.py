@@ -1,9 +1,12 @@
 """Tokenization is independent of chunk size, bounded in memory and strict about its input."""
 
+import math
 import tracemalloc
 import unicodedata
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
@@ -42,12 +45,13 @@ def split(text: bytes, config: TextConfig | None = None, *, chunk_bytes: int = C
     ),
     chunk_bytes=st.integers(1, 9),
 )
-@example(text="\ufeffto be\r\nor\rnot\r\n\r\n \ufeffbe", chunk_bytes=1)  # a mark only at the beginning
+@example(text="\ufeffto be\r\nor\rnot\r\n\r\n \ufeffbe", chunk_bytes=1)
 @example(text="\ufeffto be\r\nor\rnot\r\n\r\n \ufeffbe", chunk_bytes=CHUNK_BYTES)
 @example(text="\ufeff", chunk_bytes=2)
 def test_words_and_lines_equal_str_split(text: str, chunk_bytes: int) -> None:
     # Chunks cut characters, words and lines.
-    expected = [line.split() for line in text.removeprefix("\ufeff").split("\n")]
+    expected = [[word.strip("\ufeff") for word in line.split()] for line in text.split("\n")]
+    expected = [list(filter(None, line)) for line in expected]
     assert split(text.encode(), chunk_bytes=chunk_bytes) == expected
 
 
@@ -99,6 +103,8 @@ def test_lowercase_and_normalization() -> None:
     decomposed = unicodedata.normalize("NFD", "Ångström ﬁne")
     assert split(decomposed.encode(), TextConfig(normalize="NFKC", lowercase=True)) == [["ångström", "fine"]]
     assert split(decomposed.encode()) == [decomposed.split()]
+    for line in ("ΔΡΌΜΟΣ ΣΑΣ İ Ǆ", "TO BE"):
+        assert split(line.encode(), TextConfig(lowercase=True)) == [line.lower().split()]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,53 @@ def test_sentences_are_lines() -> None:
     assert join_lines(chunk_sentences([["whole milk", "tea"], [], ("a",)])) == [["whole milk", "tea"], [], ["a"], []]
 
 
-@pytest.mark.parametrize("sentences", [["to be"], [[1, 2]], [["to", None]]])
-def test_sentences_that_are_not_lists_of_words_are_refused(sentences: list[list[str]]) -> None:
-    with pytest.raises(InputError, match="each sentence must be a list of words"):
+@pytest.mark.parametrize(
+    ("sentences", "message"),
+    [
+        ("to be", "the sentences are 'to be', of type str; give a list"),
+        ({"a": ["b"]}, "the sentences are .* of type dict; give a list"),
+        (None, "the sentences are None, of type NoneType"),
+        (["to be"], "sentence 1 is 'to be', of type str; .*split it: sentence.split"),
+        ([["to"], {"text": "to be"}], r"sentence 2 is .* of type dict; .*split it: sentence\[key\].split"),
+        ([["to"]] * 5_000 + [math.nan], "sentence 5001 is nan, of type float; each sentence must be a list of words"),
+        ([["to"], None], "sentence 2 is None"),
+        ([b"to be"], "sentence 1 is b'to be'"),
+        ([1, 2], "sentence 1 is 1, of type int"),
+        ([["to"], [1, 2]], r"sentence 2 holds 1, of type int; .*\[str\(word\)"),
+        ([[(1, 2)]], r"sentence 1 holds \(1, 2\), of type tuple; .*\[str\(word\)"),
+        ([np.arange(2)], r"sentence 1 holds .* of type int64; .*\[str\(word\)"),
+        (
+            [["to", None]],
+            r"holds None, of type NoneType; each sentence must be a list of words, such as \['to', 'be'\]$",
+        ),
+        ([["to be"], ["or not"]], "each sentence is one string with spaces in it; split it"),
+        (iter([]), "an iterator is used up after one pass"),
+        ([], "there are no sentences; give lists"),
+        ([[], [""]], "the sentences hold no words"),
+    ],
+    ids=lambda part: str(part)[:30],
+)
+def test_sentences_that_are_not_lists_of_words_are_refused(sentences: Any, message: str) -> None:
+    with pytest.raises(InputError, match=f"^[^\n]*{message}"):
         list(chunk_sentences(sentences))
+
+
+def test_sentences_of_numpy_strings_become_pythons_and_options_are_obeyed() -> None:
+    config = TextConfig(lowercase=True, normalize="NFC")
+    (chunk,) = chunk_sentences(np.array([["TO", "ΔΡΌΜΟΣ"], ["or", "e\u0301"]]), config)
+    assert chunk.types == ["to", "δρόμος", "or", "é"]
+    assert {type(word) for word in chunk.types} == {str}
+    with pytest.raises(InputError, match="field is for files"):
+        list(chunk_sentences([["to"]], TextConfig(field="text")))
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("le président".encode("latin-1"), "looks like latin1; convert it: iconv -f latin1"),
+     ("“président”".encode("cp1252"), "iconv -f cp1252"), ("привет мир".encode("cp1251"), "iconv -f gb18030 .*cp1251"),
+     ("你好 世界".encode("gb18030"), "iconv -f gb18030"),
+     ("né ".encode() * 9 + b"\xe9 x", "iconv -f utf-8 -t utf-8 -c")],
+)  # fmt: skip
+def test_advice_names_the_encoding_that_keeps_the_letters(text: bytes, advice: str) -> None:
+    with pytest.raises(InputError, match=f"^text: byte [0-9]+ is not UTF-8; [^\n]*{advice}"):
+        split(text)

@@ -1,6 +1,7 @@
 """The command `train`."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from ..config import CheckpointConfig, MeshConfig, ProcessConfig, TextConfig, Tr
 from ..counts.config import CountOptions, CountsConfig
 from ..errors import InputError
 from ..models.registry import MODELS
+from ..paths import expand
 from ..vectors.endings import check_ending
 from .vectors import check_paths_differ
 
@@ -51,6 +53,7 @@ def train(
     metrics: Path | None = None,
     init: str | None = None,
     freeze: bool = False,
+    typed: tyro.conf.Suppress[tuple[str, ...]] = (),
 ) -> None:
     """Train word vectors on a text.
 
@@ -58,7 +61,8 @@ def train(
 
     Args:
         corpus: A text file, words separated by spaces, a sentence or a document a line or one endless
-            line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL. Or a named corpus:
+            line; plain or compressed (gz, bz2, xz, zst, zip), local or a URL; - is standard input. Or JSON lines,
+            CSV or Parquet, with --field. Or a named corpus:
             docstrings (of the installed Python packages) or text8 (100 MB of Wikipedia, downloaded). Where several
             processes train, each reads its part of a plain file, or, with {process} in the name, its own file.
         out: Where the vectors go: word2vec binary (.bin) or text (.txt, .vec); .safetensors, which also keeps
@@ -69,10 +73,14 @@ def train(
             their count in the text, and new words join them. --whitening is then 0 by default: the vectors of a
             file have been whitened already.
         freeze: Keep the rows of --init as they are; train new words, and all of a table that the file lacks.
+        typed: The options that the command line names, even with their defaults.
     """
-    check_paths_differ(out, metrics, checkpoints.checkpoint_dir, counting.counts_dir, corpus, init)
+    out, metrics, cache = Path(expand(out)), metrics and Path(expand(metrics)), cache and Path(expand(cache))
+    corpus, init = expand(corpus), init and expand(init)
+    written = [out, *([out.with_suffix(".metadata.tsv")] if out.suffix.lower() == ".tsv" else [])]
+    check_paths_differ(*written, metrics, checkpoints.checkpoint_dir, counting.counts_dir, corpus, init)
     options = {"metrics": metrics, "init": init, "freeze": freeze}
-    _check_options(training.objective, options, training, checkpoints, counting, devices, processes)
+    _check_options(training.objective, set(typed), options, training, checkpoints, counting, devices, processes)
     check_ending(out)
     shard = None
     if processes.coordinator or processes.cluster:
@@ -85,9 +93,14 @@ def train(
         make_mesh(devices)  # now, before anything else lets JAX begin with fewer devices
     is_first = shard is None or shard.index == 0  # which alone writes files and prints
     if is_first:
-        from ..files import check_writable
+        from ..files import check_folder, check_writable
 
-        check_writable(out)
+        for path in written:
+            check_writable(path)
+        if checkpoints.checkpoint_dir:
+            check_folder(checkpoints.checkpoint_dir)
+        if counting.counts_dir and not os.path.exists(counting.counts_dir):  # what exists may be only read
+            check_folder(counting.counts_dir)
         if metrics and not metrics.is_fifo():
             check_writable(metrics)
     from jax.errors import JaxRuntimeError
@@ -166,16 +179,16 @@ def _train_stream(
     )  # fmt: skip
 
 
-def _check_options(objective: str, options: dict[str, Any], *configs: Any) -> None:
-    """Refuse options that the objective ignores, or that do nothing without another option."""
+def _check_options(objective: str, typed: set[str], options: dict[str, Any], *configs: Any) -> None:
+    """Refuse options that the objective ignores, or that do nothing without another; `typed` may be defaults."""
     given = {name for name, value in options.items() if value}
     for config in configs:
         given |= {field.name for field in dataclasses.fields(config) if getattr(config, field.name) != field.default}
     spell = lambda name: f"--{name.replace('_', '-')}"
-    for name in sorted(given & _ignored_options(objective)):
+    for name in sorted((given | typed) & _ignored_options(objective)):
         raise InputError(f"{objective} does not use {spell(name)}; leave it out")
     for name, others in NEEDS.items():
-        if name in given and not given & others:
+        if name in given | typed and not given & others:
             raise InputError(f"{spell(name)} needs {' or '.join(map(spell, sorted(others)))}; add it, or leave out "
                              f"{spell(name)}")  # fmt: skip
 

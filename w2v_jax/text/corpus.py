@@ -1,27 +1,38 @@
 """A corpus of word ids, encoded once, cached on disk and memory-mapped."""
 
+import contextlib
 import dataclasses
+import errno
 import functools
 import hashlib
 import os
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
 
-from ..cache import atomic_dir, cache_folder, digest, lookup, map_array
+from ..cache import atomic_dir, cache_folder, digest, exclusive, lookup, map_array, sweep
 from ..config import TextConfig
 from ..errors import InputError
+from ..files import find_compression
+from ..paths import expand, shorten
 from .encoding import IDS, LINE_ENDS, encode
 from .shard import TextShard, read_shard
+from .source import STDIN, read_text, rereadable
 from .tokens import chunk_sentences, tokenize
 from .vocabulary import Vocabulary
 
-FORMAT = 2
+FORMAT = 3
+TRIES = 3  # of a text that changes meanwhile
 BLOCK_TOKENS = 1 << 20  # counted at a time
+
+
+class TextChangedError(Exception):
+    """The text is no longer the one of the checksum."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,51 +67,47 @@ class Corpus:
         """Encode a text file, or map the cached encoding of the same text and config.
 
         The file is read once for its checksum, and once more to encode it; `simplecache::` before a URL saves one.
+        Processes that encode one text wait for the first of them.
 
         Args:
-          path: a local file or any fsspec URL, plain or compressed.
+          path: a local file or any fsspec URL, plain or compressed; a pipe; or `-` for standard input.
           cache: the folder of cached encodings.
           known: a vocabulary to extend. Its words stay, whatever their count in this text, and their counts are added.
           shard: encode only this share of the text, with the vocabulary and the counts of all shards.
 
         Raises:
-          InputError: the text is unreadable or has too few words; the cache cannot be written; or `max_vocab` is
-            smaller than `known`.
+          InputError: the text is unreadable, no text, has too few words, or changes all the time; the cache cannot be
+            written; or `max_vocab` is smaller than `known`.
         """
-        config, name, sha256 = config or TextConfig(), os.fspath(path), hashlib.sha256()
-        for chunk in read_shard(path, shard, decompress=False):
-            sha256.update(chunk)
-        key = {"format": FORMAT, "sha256": sha256.hexdigest(), "text": dataclasses.asdict(config)}
-        key |= {"known": known.sha256} if known else {}
-        if shard:
-            shards = [peer.decode() for peer in shard.allgather(sha256.hexdigest().encode())]
-            key |= {"shard": shard.index, "shards": shards}
-        folder = cache_folder(cache) / f"{Path(name).name.split('.')[0][:64]}-{digest(key)}"
-        corpus = _load(folder, key)
-        if not all(shard.allgather(b"1" if corpus else b"") if shard else [corpus]):  # all shards are encoded together
-            part = f"{name}, part {shard.index + 1} of {shard.count}" if shard else name
-            with atomic_dir(folder, key) as (temporary, manifest):
-                chunks = tokenize(read_shard(path, shard), config, part)
-                vocabulary, tokens = encode(chunks, config, name, temporary, known=known, shard=shard)
-                manifest |= {"source_tokens": tokens, "words": vocabulary.words, "counts": vocabulary.counts.tolist()}
-            corpus = _load(folder, key)
-        if corpus is None:
-            raise InputError(f"{folder}: is damaged; delete it and try again")
-        return corpus
+        config, name, parent = config or TextConfig(), os.fspath(path), cache_folder(cache)
+        sweep(parent)
+        with rereadable(path, parent) as text:
+            if shard and text != expand(path):
+                raise InputError(f"{name}: {shard.count} processes cannot share a pipe; name a file")
+            for _ in range(1 if shard else TRIES):
+                with contextlib.suppress(TextChangedError):
+                    return _encode_file(text, name, config, parent, known, shard)
+        raise InputError(f"{name}: changes while it is read; train on a copy of it")
 
     @classmethod
     def from_sentences(
         cls, sentences: Iterable[Iterable[str]], config: TextConfig | None = None, *, known: Vocabulary | None = None
     ) -> "Corpus":
-        """Encode sentences, each a list of words, without normalization or lower-casing.
+        """Encode sentences, each a list of words.
 
         Raises:
           InputError: as `from_file`, or a sentence is not a list of words.
         """
-        config, chunks = config or TextConfig(), chunk_sentences(sentences)
-        with tempfile.TemporaryDirectory() as folder:  # mapped files outlive their names
-            vocabulary, tokens = encode(chunks, config, "the sentences", Path(folder), known=known)
-            return cls(*_map_files(Path(folder)), vocabulary, tokens)
+        config = config or TextConfig()
+        try:
+            with tempfile.TemporaryDirectory() as folder:  # mapped files outlive their names
+                chunks, path = chunk_sentences(sentences, config), Path(folder)
+                vocabulary, tokens = encode(chunks, config, "the sentences", path, known=known)
+                return cls(*_map_files(path), vocabulary, tokens)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and "temporary directory" not in str(error):
+                raise  # of the sentences themselves
+            raise InputError(f"no temporary folder can be written: {error.strerror}; name one in TMPDIR") from error
 
     @functools.cached_property
     def longest_line(self) -> int:
@@ -116,10 +123,59 @@ class Corpus:
         return counts
 
 
-def _load(folder: Path, key: dict[str, Any]) -> Corpus | None:
-    """Map the corpus in a folder; return None if it is missing, incomplete, inconsistent or of another key."""
+def _encode_file(
+    text: str, name: str, config: TextConfig, parent: Path, known: Vocabulary | None, shard: TextShard | None
+) -> Corpus:
+    """Map or make the encoding of a text in the cache."""
+    sha256, size, is_plain = _checksum(text, shard)
+    is_plain &= config.field is None
+    key = {"format": FORMAT, "sha256": sha256, "text": dataclasses.asdict(config)}
+    key |= {"known": known.sha256} if known else {}
+    if shard:
+        key |= {"shard": shard.index, "shards": [peer.decode() for peer in shard.allgather(sha256.encode())]}
+    stem = "stdin" if name == STDIN else shorten(Path(name).name.split(".")[0])
+    folder = parent / f"{stem}-{digest(key)}"
+    corpus = _load(folder, lookup(folder, key))
+    cached = all(shard.allgather(b"1" if corpus else b"")) if shard else corpus  # all shards are encoded together
+    if corpus and cached:
+        return corpus
+    part = f"{name}, part {shard.index + 1} of {shard.count}" if shard else name
+    with contextlib.nullcontext() if shard else exclusive(folder):  # shards wait for each other already
+        manifest = None if shard else lookup(folder, key)
+        if manifest is None:
+            encoded, most = hashlib.sha256(), size if is_plain and not shard else sys.maxsize
+            with atomic_dir(folder, key) as (temporary, manifest):
+                chunks = _tee(read_text(text, shard, field=config.field, name=part, most=most), encoded.update)
+                tokens = tokenize(chunks, config, part)
+                vocabulary, total = encode(tokens, config, name, temporary, known=known, shard=shard)
+                if sha256 != (encoded.hexdigest() if is_plain else _checksum(text, shard)[0]):
+                    raise TextChangedError
+                manifest |= {"source_tokens": total, "words": vocabulary.words, "counts": vocabulary.counts.tolist()}
+    if (corpus := _load(folder, manifest)) is None:
+        raise InputError(f"{folder}: is damaged; delete it and try again")
+    return corpus
+
+
+def _tee(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        update(chunk)
+        yield chunk
+
+
+def _checksum(text: str, shard: TextShard | None) -> tuple[str, int, bool]:
+    """Return the SHA-256 and the size of a text as it is stored, and whether that is uncompressed."""
+    sha256, size, is_plain = hashlib.sha256(), 0, find_compression(b"", text) is None
+    for chunk in read_shard(text, shard, decompress=False):
+        is_plain &= size > 0 or find_compression(chunk, text) is None
+        sha256.update(chunk)
+        size += len(chunk)
+    return sha256.hexdigest(), size, is_plain
+
+
+def _load(folder: Path, manifest: dict[str, Any] | None) -> Corpus | None:
+    """Map the corpus in a folder; return None if it is missing, incomplete or inconsistent."""
     try:
-        if (manifest := lookup(folder, key)) is None:
+        if manifest is None:
             return None
         vocabulary = Vocabulary(manifest["words"], manifest["counts"])
         corpus = Corpus(*_map_files(folder), vocabulary, int(manifest["source_tokens"]), folder)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pooch
 from tqdm import tqdm
 
-from ..cache import cache_folder
+from ..cache import cache_folder, cannot_write, checksum, digest, sweep, temporary_dir
 from ..errors import InputError
-from ..files import atomic_write
 
+FILES = {"docstrings": "docstrings.txt", "text8": "text8.zip"}
 TEXT8_URL = "http://mattmahoney.net/dc/text8.zip"
 TEXT8_SHA256 = "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232"
 
@@ -30,24 +30,37 @@ def named_corpus(name: str, *, cache: str | os.PathLike[str] | None = None) -> P
       InputError: no corpus has this name, or it cannot be downloaded.
     """
     folder = cache_folder(cache)
-    if name == "text8":
-        pooch.get_logger().setLevel("WARNING")
-        try:
-            return Path(pooch.retrieve(TEXT8_URL, TEXT8_SHA256, fname="text8.zip", path=folder, progressbar=True))
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{TEXT8_URL}: cannot be downloaded to {folder}: {reason}") from error
-    if name != "docstrings":
-        raise InputError(f"{name}: no such corpus; the named ones are docstrings and text8")
+    if name not in FILES:
+        raise InputError(f"{name}: no such corpus; the named ones are {' and '.join(FILES)}")
+    target = folder / FILES[name]
+    if name == "text8" and target.is_file() and checksum(target) == TEXT8_SHA256:
+        return target
+    sweep(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        with temporary_dir(folder, f"{name}-{digest({})}") as temporary:
+            if name == "text8":
+                _download(temporary / target.name)
+            else:
+                _write_docstrings(temporary / target.name)
+            os.replace(temporary / target.name, target)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise cannot_write(folder, error) from None
+    return target
+
+
+def _download(path: Path) -> None:
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(TEXT8_URL, TEXT8_SHA256, fname=path.name, path=path.parent, progressbar=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{TEXT8_URL}: cannot be downloaded: {' '.join(str(error).split())}") from error
+
+
+def _write_docstrings(path: Path) -> None:
     sources = tqdm(sorted(_source_files()), desc="reading documentation", unit="files", disable=None)
-    with atomic_write(folder / "docstrings.txt") as file:
+    with open(path, "wb") as file:
         unique = dict.fromkeys(paragraph for source in sources for paragraph in _paragraphs(source))
         file.writelines(f"{paragraph}\n".encode() for paragraph in unique)
-    return folder / "docstrings.txt"
 
 
 def _source_files() -> Iterator[Path]:

@@ -33,18 +33,23 @@ class TextShard:
         return map(json.loads, messages[: self.index] + messages[self.index + 1 :])
 
 
-def read_shard(path: str | os.PathLike[str], shard: TextShard | None, *, decompress: bool = True) -> Iterator[bytes]:
+def read_shard(
+    path: str | os.PathLike[str], shard: TextShard | None, *, decompress: bool = True, most: int = sys.maxsize
+) -> Iterator[bytes]:
     """Yield the bytes of a shard: of a file of its own if the name has {process}, else of a range of the text.
 
     Byte ranges begin and end at whitespace; a line across two ranges becomes two lines.
     """
-    name, left = os.fspath(path), sys.maxsize
+    name, left = os.fspath(path), most
     ranges = shard if PROCESS not in name else None
+    refusal = InputError(f"{name}: {shard and shard.count} processes cannot share a compressed text; decompress it, or "
+                         f"give each process a file of its own, with {PROCESS} in its name")  # fmt: skip
     if ranges and infer_compression(name):
-        raise InputError(f"{name}: {ranges.count} processes cannot share a compressed text; decompress it, or give "
-                         f"each process a file of its own, with {PROCESS} in its name")  # fmt: skip
+        raise refusal
     with open_input(name.replace(PROCESS, str(shard.index)) if shard else name, decompress=decompress) as file:
         if ranges:
+            if not file.seekable():  # it is compressed, whatever its name
+                raise refusal
             size = file.seek(0, os.SEEK_END)
             start, stop = (_next_whitespace(file, size * i // ranges.count) for i in (ranges.index, ranges.index + 1))
             left = stop - file.seek(start)

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from ..paths import expand
 from ..vectors.keyed_vectors import KeyedVectors
 from .step import Metrics
 
@@ -138,7 +139,7 @@ def write_json_lines(path: str | os.PathLike[str]) -> Callback:
         if failed:
             return
         try:
-            with open(path, "ab" if begun or report.resumed else "wb", buffering=0) as file:
+            with open(expand(path), "ab" if begun or report.resumed else "wb", buffering=0) as file:
                 begun, line = True, json.dumps(report._asdict()).encode() + b"\n"
                 end = file.tell() if file.seekable() else None  # a pipe has no end
                 if file.write(line) < len(line):  # as much as there was room for

@@ -15,6 +15,7 @@ from jaxtyping import Array, Int
 
 from ..errors import InputError
 from ..params import Tables, named_tables, tables_from_names, tables_like
+from ..paths import expand
 from ..text.vocabulary import Vocabulary
 from ..vectors.keyed_vectors import KeyedVectors
 from .checkpoints import VOCABULARY_FILE, optimizer_fingerprint, translate_orbax_errors
@@ -38,6 +39,7 @@ def load_warm_start(path: str | os.PathLike[str]) -> WarmStart:
     Raises:
       InputError: the path is neither, or damaged.
     """
+    path = expand(path)
     if os.path.isdir(path):
         state, vocabulary, fingerprint = _load_newest(Path(path), None)
         return WarmStart(vocabulary, named_tables(whiten_tables(state.tables, float(fingerprint["whitening"]))))
@@ -60,7 +62,7 @@ def load_checkpoint(
     Raises:
       InputError: the folder holds no checkpoint, or one of another optimizer, or it is damaged.
     """
-    state, vocabulary, _ = _load_newest(Path(folder), optimizer)
+    state, vocabulary, _ = _load_newest(Path(expand(folder)), optimizer)
     return state, vocabulary
 
 
