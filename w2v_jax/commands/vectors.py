@@ -18,7 +18,7 @@ from ..vectors.endings import check_ending, check_picture, check_source
 if TYPE_CHECKING:
     from ..vectors.keyed_vectors import KeyedVectors
 
-_vectors = tyro.conf.arg(metavar="VECTORS", help="A vectors file: .bin, .txt, .vec or .safetensors.")
+_vectors = tyro.conf.arg(metavar="VECTORS", help="A vectors file: word2vec binary or text, .safetensors or .npz.")
 VectorsFile = Annotated[str, tyro.conf.Positional, _vectors]
 Json = Annotated[bool, tyro.conf.arg(name="json", help="Print JSON instead.")]
 Method = Literal["3cosadd", "3cosmul"]
@@ -133,7 +133,7 @@ def plot(
     Example: python -m w2v_jax plot vectors.bin --out map.html
 
     Args:
-        source: A vectors file (.bin, .txt, .vec, .safetensors); or reports of train --metrics (.jsonl), for curves.
+        source: A vectors file; or reports of train --metrics (.jsonl), for curves.
         out: The picture: .png or .svg, or .html for an interactive map in a browser.
         words: Map these words, each with its --top nearest neighbours (0).
         analogies: Draw an arrow for each pair of words, two pairs or more: man:woman king:queen.
@@ -194,9 +194,9 @@ def convert(
     Example: python -m w2v_jax convert glove.6B.100d.txt.gz vectors.safetensors --limit 100000
 
     Args:
-        source: A vectors file: word2vec binary (.bin), word2vec, fastText or GloVe text (.txt, .vec),
-            or .safetensors; plain or compressed, local or a URL.
-        out: The converted file: .bin, .txt, .vec, .safetensors; or .tsv and .metadata.tsv for TensorBoard's projector.
+        source: A vectors file, known by its bytes: word2vec binary; word2vec, fastText, GloVe or StarSpace text;
+            .safetensors; .npz; plain or compressed, local or a URL.
+        out: The converted file: .bin, .txt, .vec, .safetensors, .npz; or .tsv and .metadata.tsv for TensorBoard.
         limit: Keep only the first words, this many.
         errors: Refuse a word that is not UTF-8 (strict), or replace (by U+FFFD) or ignore its invalid bytes.
     """

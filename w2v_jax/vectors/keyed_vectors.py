@@ -58,8 +58,9 @@ class KeyedVectors:
     ) -> "KeyedVectors":
         """Read a vectors file, plain or compressed, local or any fsspec URL.
 
-        The formats: word2vec binary (.bin); word2vec, fastText or GloVe text (.txt, .vec); .safetensors, mapped
-        if local and plain. `jax.numpy.from_dlpack` takes the vectors over without a copy on a CPU.
+        The formats, known by their bytes: word2vec binary; word2vec, fastText, GloVe or StarSpace text;
+        .safetensors, mapped if local and plain; .npz. `jax.numpy.from_dlpack` takes the vectors over without a copy
+        on a CPU.
 
         Args:
           errors: how to decode words that are not UTF-8: "strict" refuses the file, "replace" puts U+FFFD for
@@ -79,8 +80,8 @@ class KeyedVectors:
     def save(self, path: AnyPath) -> None:
         """Write a vectors file in the format of its ending, completely or not at all.
 
-        The formats: word2vec binary (.bin) or text (.txt, .vec); .safetensors, which also keeps the counts and all
-        tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
+        The formats: word2vec binary (.bin) or text (.txt, .vec); .safetensors or .npz, which also keep the counts and
+        all tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
 
         Raises:
           InputError: the path cannot be written, its ending is unknown, or the format cannot hold a word.
