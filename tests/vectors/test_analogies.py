@@ -90,13 +90,24 @@ def test_unknown_words_can_be_skipped_wrong_or_the_mean(tmp_path: Path) -> None:
     (tmp_path / "questions.txt").write_text(questions)
     for unknown, expected in (("skip", (0, 0, 3)), ("wrong", (0, 3, 0)), ("mean", (1, 3, 0))):
         (section, _) = evaluate_analogies(vectors, tmp_path / "questions.txt", unknown=unknown)
-        assert section[1:] == expected, unknown
+        assert section[1:4] == expected, unknown
 
 
 def test_vocabulary_of_only_the_words_of_the_question(tmp_path: Path) -> None:
     vectors = KeyedVectors(["a", "b", "c"], np.eye(3, dtype=np.float32))
     (tmp_path / "questions.txt").write_text(": a\na b c a\na b c b\nb c a c\n")
     assert evaluate_analogies(vectors, tmp_path / "questions.txt")[-1].correct == 0
+
+
+def test_questions_need_no_section_and_other_lines_are_counted(tmp_path: Path) -> None:
+    vectors = KeyedVectors(["a", "b", "c", "d"], np.eye(4, dtype=np.float32))
+    lines = ["\ufeffa b c d", "a\tb\tc\tnobody\r", ":named", "a,b,c,d", "", "a b c", ": x", "a b c d e", "a;b;c;d"]
+    (tmp_path / "questions.txt").write_text("\n".join(lines))
+    got = evaluate_analogies(vectors, tmp_path / "questions.txt")
+    assert [(section.name, section.asked, section.skipped) for section in got] == [
+        ("no section", 1, 1), ("named", 1, 0), ("x", 1, 0), ("total", 3, 1)
+    ]  # fmt: skip
+    assert got[-1][4:] == (2, "line 6 is 'a b c'")
 
 
 def word2vec_protocol(vectors: KeyedVectors, path: Path, top: int) -> list[Section]:
@@ -110,7 +121,7 @@ def word2vec_protocol(vectors: KeyedVectors, path: Path, top: int) -> list[Secti
         if words[0] == b":":
             sections.append(Section(line.split()[1].decode(), 0, 0, 0))
             continue
-        name, correct, asked, skipped = sections[-1]
+        name, correct, asked, skipped, *_ = sections[-1]
         if all(word in capitals for word in words):
             a, b, c = (capitals.index(word) for word in words[:3])
             scores = table @ (table[b] - table[a] + table[c])

@@ -38,9 +38,16 @@ def neighbors(
     _check_positive("top", top)
     if words in ((), ("-",)):
         words = _read_words(from_terminal=bool(words))
-    nearest = dict(zip(words, _load(vectors).most_similar_each(words, topn=top), strict=True))
+    loaded = _load(vectors)
+    known, unknown = [word for word in words if word in loaded], [word for word in words if word not in loaded]
+    nearest = dict(zip(known, loaded.most_similar_each(known, topn=top), strict=True))
     joined = lambda word: ", ".join(f"{neighbor} {cosine:.3f}" for neighbor, cosine in nearest[word])
-    _print([f"{word}: {joined(word)}" for word in words], json_, nearest)
+    if known:
+        _print([f"{word}: {joined(word)}" for word in known], json_, nearest)
+    if len(unknown) > 1:
+        raise InputError(f"{len(unknown)} words are not in the vocabulary: {', '.join(map(repr, unknown))}")
+    for word in unknown:
+        loaded[word]  # raises, and suggests close spellings
 
 
 def analogy(
@@ -76,7 +83,7 @@ def evaluate(
     Example: python -m w2v_jax evaluate vectors.bin --similarity ws353.txt --analogies questions-words.txt
 
     Args:
-        similarity: Files of word<TAB>word<TAB>score lines.
+        similarity: Files of word<TAB>word<TAB>score lines, or with other separators and more columns.
         analogies: Files of four words a line, in sections headed by ': name' lines.
         top: Restrict analogies to the most frequent words, this many.
         unknown: Skip pairs and questions with an unknown word; or count them as wrong, a pair with cosine 0; or
@@ -92,20 +99,35 @@ def evaluate(
     from ..vectors.evaluation import evaluate_analogies, evaluate_similarity
 
     rules: dict[str, Any] = {"candidates": 1, "case": "ascii"} if protocol == "word2vec" else {}
-    lines, scores, sections = [], {}, {}
+    lines, errors, scores, sections = [], list[str](), {}, {}
     for path in similarity:
-        result = evaluate_similarity(loaded, path, unknown=unknown)
+        try:
+            result = evaluate_similarity(loaded, path, unknown=unknown)
+        except InputError as error:
+            errors.append(str(error))
+            continue
         scores[path] = result._asdict() | {"coverage": result.coverage}
         lines += [f"{Path(path).name}: Spearman {result.spearman:.4f} (95 %: {result.low:.4f} to {result.high:.4f}), "
                   f"Pearson {result.pearson:.4f}, {result.known} pairs ({result.coverage:.1%})"]  # fmt: skip
+        if result.skipped:
+            lines += [f"  skipped {result.skipped:,} lines that are no pairs; {result.first_skipped}"]
     for path in analogies:
-        answers = evaluate_analogies(loaded, path, top=top, unknown=unknown, method=method, **rules)
+        try:
+            answers = evaluate_analogies(loaded, path, top=top, unknown=unknown, method=method, **rules)
+        except InputError as error:
+            errors.append(str(error))
+            continue
         sections[path] = [section._asdict() | {"accuracy": section.accuracy} for section in answers]
         lines += [f"{Path(path).name}, {top:,} most frequent words:"]
-        for name, correct, answered, skipped in answers:
+        for name, correct, answered, skipped, malformed, first_malformed in answers:
             accuracy = f"{correct / answered:6.1%}" if answered else "     –"
             lines += [f"  {accuracy}  {correct:6,} of {answered:6,}  ({skipped:,} skipped)  {name}"]
-    _print(lines, json_, {"similarity": scores, "analogies": sections})
+            if malformed:
+                lines += [f"  skipped {malformed:,} lines that are no questions; {first_malformed}"]
+    if lines:
+        _print(lines, json_, {"similarity": scores, "analogies": sections})
+    if errors:
+        raise InputError("; ".join(errors))
 
 
 def info(vectors: VectorsFile, json_: Json = False) -> None:

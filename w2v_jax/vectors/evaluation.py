@@ -6,6 +6,7 @@ Words are compared without regard to case; of words that differ only in case, th
 import contextlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
@@ -30,6 +31,7 @@ TO_UPPER: dict[Case, Callable[[str], str]] = {
     "ascii": lambda word: word.encode().upper().decode(),  # bytes.upper changes only a to z
 }
 RESAMPLES = 1000
+MIN_OTHER_PAIRS = 6  # that make a form other than word<TAB>word<TAB>score worth a guess
 QUESTIONS_PER_BATCH = 8 * QUERIES_PER_BATCH
 
 
@@ -73,9 +75,13 @@ class Similarity(NamedTuple):
     """Bounds of Spearman's 95 % interval, from bootstrap resamples of the pairs."""
     high: float
     pairs: int
-    """Pairs in the file."""
+    """Lines of the file that are pairs."""
     known: int
     """Pairs of words that both have vectors."""
+    skipped: int
+    """Lines that are no pairs, without blank lines and comments."""
+    first_skipped: str
+    """The first of them: its number and its beginning."""
 
     @property
     def coverage(self) -> float:
@@ -88,9 +94,11 @@ def evaluate_similarity(
 ) -> Similarity:
     """Correlate cosines with a file of `word<TAB>word<TAB>score` lines; `#` starts a comment line.
 
-    The defaults are those of gensim's `evaluate_word_pairs`, and give its numbers.
+    The defaults are those of gensim's `evaluate_word_pairs`, and give its numbers. Six lines or more may have another
+    separator (semicolon, comma, space), other columns before and after the score, and decimal commas.
 
     Args:
+      path: the pairs; other lines, such as titles, are counted and named.
       top: the number of known words, the most frequent ones; None for all.
       unknown: how a pair with an unknown word counts (`Unknown`).
 
@@ -98,7 +106,7 @@ def evaluate_similarity(
       InputError: the file cannot be read, or fewer than two of its pairs can be compared.
     """
     check_one_of("unknown", unknown, Unknown)
-    pairs = list(_read_pairs(path))
+    pairs, skipped, first_skipped = _read_pairs(path)
     index = WordIndex.build(vectors, top)
     ids = np.array([index.ids([a, b]) for a, b, _ in pairs], np.int64).reshape(-1, 2)
     known = (ids < len(index.table)).all(1)
@@ -109,31 +117,73 @@ def evaluate_similarity(
     elif unknown == "wrong":
         cosines = np.where(known, cosines, 0)
     name = os.fspath(path)
+    if not pairs:
+        raise InputError(f"{name}: none of its lines is word<TAB>word<TAB>score" + f"; {first_skipped}" * bool(skipped))
     if len(scores) < 2:
-        raise InputError(f"{name}: under two of its pairs have vectors; lines must be word<TAB>word<TAB>score")
+        raise InputError(f"{name}: under two of its {len(pairs)} pairs have vectors; give vectors that know more words")
     for kind, values in (("scores", scores), ("cosines", cosines)):
         if len(set(values)) < 2:
             raise InputError(f"{name}: all its {kind} are {values[0]:g}, so they have no correlation")
     spearman, pearson = (test(scores, cosines).statistic for test in (scipy.stats.spearmanr, scipy.stats.pearsonr))
     low, high = spearman_interval(scores, cosines)
-    return Similarity(float(spearman), float(pearson), low, high, len(pairs), int(known.sum()))
+    correlations = float(spearman), float(pearson), low, high
+    return Similarity(*correlations, len(pairs), int(known.sum()), skipped, first_skipped)
 
 
-def _read_pairs(path: AnyPath) -> Iterator[tuple[str, str, float]]:
-    """Yield the lines that gensim takes for pairs; other lines are ignored."""
+def _read_pairs(path: AnyPath) -> tuple[list[tuple[str, str, float]], int, str]:
+    """Return the pairs, the number of other lines, and the first of these; a few lines in another form are no pairs."""
+    plain, others, total = dict[int, tuple[str, str, float]](), dict[int, tuple[str, str, float]](), 0
+    first, first_other = (1 << 62, ""), (1 << 62, "")
+    for number, line in _read_data_lines(path):
+        if line.startswith("#"):
+            continue
+        total += 1
+        if not (pair := _parse_pair(line)):
+            first = min(first, (number, line))
+        elif line.count("\t") == 2:
+            plain[number] = pair
+        else:
+            others[number] = pair
+            first_other = min(first_other, (number, line))
+    if len(others) < MIN_OTHER_PAIRS:
+        others, first = {}, min(first, first_other)
+    pairs = [pair for _, pair in sorted((plain | others).items())]
+    return pairs, total - len(pairs), _describe(*first) if total > len(pairs) else ""
+
+
+def _read_data_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
+    """Yield the lines and their numbers, without blank lines."""
     with open_input(path) as file:
-        for line in read_lines(file, os.fspath(path)):
-            with contextlib.suppress(ValueError):  # not three fields, or no number
-                a, b, score = line.upper().split("\t")
-                if not line.startswith("#") and math.isfinite(float(score)):
-                    yield a, b, float(score)
+        for number, line in enumerate(read_lines(file, os.fspath(path)), 1):
+            if line.strip():
+                yield number, line.rstrip("\r\n")
+
+
+def _parse_pair(line: str) -> tuple[str, str, float] | None:
+    """Return two words in upper case, and the first number after them."""
+    fields = _split_fields(line, 3)
+    for field in fields[2:]:
+        with contextlib.suppress(ValueError):
+            score = float(re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", field))
+            return (fields[0].upper(), fields[1].upper(), score) if math.isfinite(score) else None
+    return None
+
+
+def _split_fields(line: str, count: int) -> list[str]:
+    """Split at tabs, semicolons, commas or blanks: the first of them that gives as many fields."""
+    splits = ([field.strip().strip('"') for field in line.split(separator)] for separator in ("\t", ";", ","))
+    return next((fields for fields in splits if len(fields) >= count), line.split())
+
+
+def _describe(number: int, line: str) -> str:
+    return f"line {number:,} is {line if len(line) <= 60 else line[:60] + '…'!r}"
 
 
 def _cosines(one: Float[np.ndarray, "P D"], other: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P"]:
     """Round where gensim rounds, so that pairs of nearly equal cosine have the same ranks."""
     rows = np.stack([one, other]).astype(np.float64)
     length = np.linalg.norm(rows, axis=2, keepdims=True)
-    return np.vecdot(*(rows * (1 / np.where(length > 0, length, 1))).astype(np.float32))
+    return np.clip(np.vecdot(*(rows * (1 / np.where(length > 0, length, 1))).astype(np.float32)), -1, 1)
 
 
 def spearman_interval(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -159,6 +209,10 @@ class Section(NamedTuple):
     asked: int
     skipped: int
     """Questions left out for a word without a vector, or not among the most frequent."""
+    malformed: int = 0
+    """Lines of the file that are not four words, in the total."""
+    first_malformed: str = ""
+    """The first of them: its number and its beginning."""
 
     @property
     def accuracy(self) -> float:
@@ -182,7 +236,7 @@ def evaluate_analogies(
     `top=30_000, candidates=1, case="ascii"`. Both give the numbers of the original.
 
     Args:
-      path: questions of four words a line, in sections that begin with a `: name` line.
+      path: questions of four words a line, in sections that begin with a `: name` line; other lines are counted.
       top: the number of known words, the most frequent ones, which alone may be answers; None for all.
       method: how answers are scored, "3cosadd" or "3cosmul" (Levy and Goldberg, 2014).
       unknown: how a question with an unknown word counts (`Unknown`).
@@ -196,35 +250,40 @@ def evaluate_analogies(
     if candidates < 1:
         raise InputError(f"candidates is {candidates}; it must be at least 1")
     index = WordIndex.build(vectors, top, case)
-    names, section, ids = _read_questions(path, index, case)
+    names, section, ids, malformed, first = _read_questions(path, index, case)
     known = np.less(ids, len(index.table))
     answerable = known[:, 3] if unknown == "mean" else known.all(1)
     asked = known.all(1) if unknown == "skip" else np.ones(len(ids), bool)
     correct = np.zeros(len(ids), bool)
     correct[answerable] = _is_correct(index, ids[answerable], method, candidates)
     masks = [section == number for number in range(len(names))]
-    return [
+    *sections, total = [
         Section(name, int(correct[mask].sum()), int(asked[mask].sum()), int((~asked[mask]).sum()))
         for name, mask in zip([*names, "total"], [*masks, np.ones(len(ids), bool)], strict=True)
     ]
+    return [*sections, total._replace(malformed=malformed, first_malformed=first)]
 
 
 def _read_questions(
     path: AnyPath, index: WordIndex, case: Case
-) -> tuple[list[str], Int[np.ndarray, " Q"], Int[np.ndarray, "Q 4"]]:
-    """Return the names of the sections, and the section and word ids of each question."""
-    names: list[str] = []
-    section, questions = [], []
-    with open_input(path) as file:
-        for line in read_lines(file, os.fspath(path)):
-            if line.startswith(": "):
-                names.append(line.lstrip(": ").strip())
-            elif names and len(words := line.split()) == 4:
-                section.append(len(names) - 1)
-                questions.append(index.ids([*map(TO_UPPER[case], words)]))
+) -> tuple[list[str], Int[np.ndarray, " Q"], Int[np.ndarray, "Q 4"], int, str]:
+    """Return the sections' names, the section and word ids of each question, and the malformed lines."""
+    names, section, questions, malformed, first = list[str](), list[int](), list[list[int]](), 0, ""
+    for number, line in _read_data_lines(path):
+        words = fields if len(fields := line.split()) == 4 else _split_fields(line, 4)
+        if line.startswith(": ") or (line.startswith(":") and len(words) == 1):
+            names.append(line.lstrip(": ").strip())
+        elif len(words) == 4:
+            names = names or ["no section"]
+            section.append(len(names) - 1)
+            questions.append(index.ids([*map(TO_UPPER[case], words)]))
+        else:
+            malformed, first = malformed + 1, first or _describe(number, line)
     if not questions:
-        raise InputError(f"{os.fspath(path)}: holds no questions; they are four words a line, after a line ': section'")
-    return names, np.array(section), np.array(questions)
+        raise InputError(
+            f"{os.fspath(path)}: holds no questions; they are four words a line" + f"; {first}" * bool(first)
+        )
+    return names, np.array(section), np.array(questions), malformed, first
 
 
 def _is_correct(
