@@ -493,11 +493,19 @@ def test_train_refuses_invalid_input_in_a_line(options: str, message: str, run: 
      ("plot ok.jsonl --out picture.png --words king", "reports in ok.jsonl and --words give"),
      ("plot ok.jsonl --out map.html", "map.html: HTML is for maps"),
      ("plot ok.jsonl --out picture.png --top 3", "top is 3; .* curves"),
-     ("convert v.bin ./v.bin", "v.bin: would overwrite"), ("convert v.bin out.pkl", "out.pkl: the ending must be")],
+     *((f"convert v.bin {out}", "would overwrite") for out in ("./v.bin", "link.bin", "hard.bin", "~/v.bin")),
+     ("convert file://{}/v.bin v.bin", "v.bin: would overwrite"), ("convert x.metadata.tsv x.tsv", "would overwrite"),
+     ("plot v.svg --out v.svg", "v.svg: would overwrite"), ("convert v.bin out.pkl", "out.pkl: the ending must be")],
 )  # fmt: skip
-def test_invalid_input_is_refused_in_a_line(command: str, message: str, run: Run) -> None:
-    Path("out.txt").write_bytes(b"old")
-    assert re.search(message, refused(run, command))
+def test_invalid_input_is_refused_in_a_line(
+    command: str, message: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", os.getcwd())
+    for name in ("out.txt", "v.bin", "v.svg", "x.metadata.tsv"):
+        Path(name).write_bytes(BINARY)
+    Path("link.bin").symlink_to("v.bin")
+    os.link("v.bin", "hard.bin")
+    assert re.search(message, refused(run, command.format(os.getcwd())))
 
 
 def test_nan_loss_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ..errors import InputError
-from ..vectors.endings import check_ending, check_picture, check_source
+from ..errors import InputError, check_positive
+from ..vectors.endings import PROJECTOR, check_ending, check_picture, check_source
 
 if TYPE_CHECKING:
     from ..vectors.keyed_vectors import KeyedVectors
@@ -35,7 +35,7 @@ def neighbors(
         words: The query words. Without words, or with -, they are read from standard input, one a line.
         top: Number of neighbours of each word.
     """
-    _check_positive("top", top)
+    check_positive("top", top)
     if words in ((), ("-",)):
         words = _read_words(from_terminal=bool(words))
     loaded = _load(vectors)
@@ -68,7 +68,7 @@ def analogy(
         top: Number of answers.
         method: Score by the sum of cosines or by their product (Levy and Goldberg, 2014).
     """
-    _check_positive("top", top)
+    check_positive("top", top)
     answers = _load(vectors).most_similar([b, c], [a], topn=top, method=method)
     _print([f"{word} {score:.3f}" for word, score in answers], json_, answers)
 
@@ -94,7 +94,7 @@ def evaluate(
     """
     if not similarity and not analogies:
         raise InputError("no evaluation set; give --similarity FILE... or --analogies FILE... or both")
-    _check_positive("top", top)
+    check_positive("top", top)
     loaded = _load(vectors)
     from ..vectors.evaluation import evaluate_analogies, evaluate_similarity
 
@@ -179,6 +179,7 @@ def plot(
     if is_html and (not is_map or (words and top)):
         raise InputError(f"{out}: HTML is for maps, of given words or of the most frequent; name a .png or .svg")
     check_picture(out, (".png", ".svg", ".html"))
+    check_paths_differ(out, source)
     check_writable(out)
     for pair in analogies:
         if pair.count(":") != 1 or not all(pair.split(":")):
@@ -224,25 +225,21 @@ def convert(
     """
     from ..files import check_writable
 
-    check_paths_differ(out, source)
-    check_ending(out)
+    labels = f"{str(out).removesuffix('.tsv')}.metadata.tsv" if check_ending(out) == PROJECTOR else None
+    check_paths_differ(out, labels, source)
     check_writable(out)
-    _check_positive("limit", limit)
+    limit is None or check_positive("limit", limit)
     vectors = _load(source, errors=errors, limit=limit)
     vectors.save(out)
     print(f"{len(vectors):,} vectors in {out}")
 
 
 def check_paths_differ(*paths: str | Path | None) -> None:
-    """Raise InputError where two paths name one file."""
-    for path, other in itertools.combinations([path for path in paths if path], 2):
-        if os.path.realpath(path) == os.path.realpath(other):
-            raise InputError(f"{path}: would overwrite another file of this command; choose another name")
-
-
-def _check_positive(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise InputError(f"{name} is {value}; it must be at least 1")
+    """Raise InputError where two paths name one file, perhaps by a link or in another case."""
+    local = [os.path.realpath(os.path.expanduser(str(path).removeprefix("file://"))) for path in paths if path]
+    for one, other in itertools.combinations(local, 2):
+        if one == other or (os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)):
+            raise InputError(f"{one}: would overwrite another file of this command; choose another name")
 
 
 def _load(path: str, **options: Any) -> "KeyedVectors":

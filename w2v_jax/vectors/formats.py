@@ -74,7 +74,7 @@ def load(
         return Table(words, cast(raw.vectors[rows], dtype), counts, tables)
 
     table = take(words, slice(len(words)))
-    _check_finite(table, name)
+    check_finite(table, name)
     if len(set(words)) < len(words):
         rows = sorted({word: i for i, word in reversed([*enumerate(words)])}.values())
         table = take([words[i] for i in rows], rows)
@@ -132,7 +132,7 @@ def save(path: AnyPath, table: Table[str]) -> None:
     to_format = lambda rows: cast(rows, rows.dtype.name if rows.dtype.name in DTYPES[ending] else "float32")
     tables = {key: to_format(rows) for key, rows in table.tables.items()}
     table = table._replace(vectors=to_format(table.vectors), tables=tables)
-    _check_finite(table, name)
+    check_finite(table, name)
     if ending == PROJECTOR:
         write_projector(path, table)
         return
@@ -150,7 +150,7 @@ def save(path: AnyPath, table: Table[str]) -> None:
         WRITERS[ending](file, Table(words, *table[1:]), name)
 
 
-def _check_finite(table: Table[str], name: str) -> None:
+def check_finite(table: Table[str], name: str) -> None:
     """Refuse infinities and NaNs, in chunks to save memory."""
     for key, rows in {"vectors": table.vectors, **table.tables}.items():
         step = max(1, NUMBERS_PER_CHECK // max(rows.shape[1], 1))
