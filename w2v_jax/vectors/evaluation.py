@@ -118,7 +118,8 @@ def evaluate_similarity(
         cosines = np.where(known, cosines, 0)
     name = os.fspath(path)
     if not pairs:
-        raise InputError(f"{name}: none of its lines is word<TAB>word<TAB>score" + f"; {first_skipped}" * bool(skipped))
+        first = f" ({first_skipped}); other forms take {MIN_OTHER_PAIRS} lines or more" if skipped else ""
+        raise InputError(f"{name}: none of its {skipped} lines is word<TAB>word<TAB>score{first}")
     if len(scores) < 2:
         raise InputError(f"{name}: under two of its {len(pairs)} pairs have vectors; give vectors that know more words")
     for kind, values in (("scores", scores), ("cosines", cosines)):
