@@ -39,13 +39,13 @@ Blocks = Iterator[tuple[Sequence[bytes], Matrix]]
 
 
 def is_binary(body: bytes, dim: int, name: str) -> bool:
-    """Return whether a file is binary by its bytes after the first line, or by its name if a word fills them."""
+    """Return whether a file is binary, by its bytes after the first line; by its name too if no numbers end a line."""
     line, newline, _ = body.lstrip(b"\r\n").partition(b"\n")
     fields = line.split() if newline else line.split()[:-1]  # the last one may be cut
-    if not newline and len(fields) < 2:
-        return name.lower().endswith(".bin") or b"\0" in body
     count = min(dim, max(len(fields) - 1, 1))
-    return _floats(SPACE.join(fields[-count:]), count) is None
+    if (newline or len(fields) > 1) and _floats(SPACE.join(fields[-count:]), count):
+        return False
+    return name.lower().endswith(".bin") or bool(re.search(rb"[\0-\x08\x0e-\x1f]", body))
 
 
 def read_binary(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLike) -> Table[bytes]:
