@@ -89,6 +89,8 @@ def test_random_bytes_are_read_or_refused(content: bytes, tmp_path_factory: pyte
 )
 @example(words=[""], bits=[0.0] * 12)
 @example(words=["1", "2 3"], bits=[1e-45] * 12)
+@example(words=["0"], bits=[2.453871011734009] + [0.0] * 11)  # whose first bytes are "9 "
+@example(words=["\0" * 10_000], bits=[0.5] * 12)
 def test_any_words_and_bits_come_back(
     words: list[str], bits: list[float], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

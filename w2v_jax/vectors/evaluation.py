@@ -3,11 +3,8 @@
 Words are compared without regard to case; of words that differ only in case, the first counts.
 """
 
-import contextlib
-import math
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,8 +12,8 @@ import scipy.stats
 from jaxtyping import Bool, Float, Int, Integer
 
 from ..errors import InputError, check_one_of
-from ..files import open_input, read_lines
 from .endings import AnyPath
+from .evaluation_sets import MIN_OTHER_PAIRS, read_pairs, read_questions
 from .keyed_vectors import KeyedVectors
 from .search import QUERIES_PER_BATCH, Method, QueryBatch, nearest, normalize
 
@@ -31,7 +28,6 @@ TO_UPPER: dict[Case, Callable[[str], str]] = {
     "ascii": lambda word: word.encode().upper().decode(),  # bytes.upper changes only a to z
 }
 RESAMPLES = 1000
-MIN_OTHER_PAIRS = 6  # that make a form other than word<TAB>word<TAB>score worth a guess
 QUESTIONS_PER_BATCH = 8 * QUERIES_PER_BATCH
 
 
@@ -106,7 +102,7 @@ def evaluate_similarity(
       InputError: the file cannot be read, or fewer than two of its pairs can be compared.
     """
     check_one_of("unknown", unknown, Unknown)
-    pairs, skipped, first_skipped = _read_pairs(path)
+    pairs, skipped, first_skipped = read_pairs(path)
     index = WordIndex.build(vectors, top)
     ids = np.array([index.ids([a, b]) for a, b, _ in pairs], np.int64).reshape(-1, 2)
     known = (ids < len(index.table)).all(1)
@@ -129,55 +125,6 @@ def evaluate_similarity(
     low, high = spearman_interval(scores, cosines)
     correlations = float(spearman), float(pearson), low, high
     return Similarity(*correlations, len(pairs), int(known.sum()), skipped, first_skipped)
-
-
-def _read_pairs(path: AnyPath) -> tuple[list[tuple[str, str, float]], int, str]:
-    """Return the pairs, the number of other lines, and the first of these; a few lines in another form are no pairs."""
-    plain, others, total = dict[int, tuple[str, str, float]](), dict[int, tuple[str, str, float]](), 0
-    first, first_other = (1 << 62, ""), (1 << 62, "")
-    for number, line in _read_data_lines(path):
-        if line.startswith("#"):
-            continue
-        total += 1
-        if not (pair := _parse_pair(line)):
-            first = min(first, (number, line))
-        elif line.count("\t") == 2:
-            plain[number] = pair
-        else:
-            others[number] = pair
-            first_other = min(first_other, (number, line))
-    if len(others) < MIN_OTHER_PAIRS:
-        others, first = {}, min(first, first_other)
-    pairs = [pair for _, pair in sorted((plain | others).items())]
-    return pairs, total - len(pairs), _describe(*first) if total > len(pairs) else ""
-
-
-def _read_data_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
-    """Yield the lines and their numbers, without blank lines."""
-    with open_input(path) as file:
-        for number, line in enumerate(read_lines(file, os.fspath(path)), 1):
-            if line.strip():
-                yield number, line.rstrip("\r\n")
-
-
-def _parse_pair(line: str) -> tuple[str, str, float] | None:
-    """Return two words in upper case, and the first number after them."""
-    fields = _split_fields(line, 3)
-    for field in fields[2:]:
-        with contextlib.suppress(ValueError):
-            score = float(re.sub(r"^(-?\d+),(\d+)$", r"\1.\2", field))
-            return (fields[0].upper(), fields[1].upper(), score) if math.isfinite(score) else None
-    return None
-
-
-def _split_fields(line: str, count: int) -> list[str]:
-    """Split at tabs, semicolons, commas or blanks: the first of them that gives as many fields."""
-    splits = ([field.strip().strip('"') for field in line.split(separator)] for separator in ("\t", ";", ","))
-    return next((fields for fields in splits if len(fields) >= count), line.split())
-
-
-def _describe(number: int, line: str) -> str:
-    return f"line {number:,} is {line if len(line) <= 60 else line[:60] + '…'!r}"
 
 
 def _cosines(one: Float[np.ndarray, "P D"], other: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P"]:
@@ -251,40 +198,19 @@ def evaluate_analogies(
     if candidates < 1:
         raise InputError(f"candidates is {candidates}; it must be at least 1")
     index = WordIndex.build(vectors, top, case)
-    names, section, ids, malformed, first = _read_questions(path, index, case)
+    names, section, words, malformed, first_malformed = read_questions(path)
+    ids = np.array([index.ids([*map(TO_UPPER[case], four)]) for four in words])
     known = np.less(ids, len(index.table))
     answerable = known[:, 3] if unknown == "mean" else known.all(1)
     asked = known.all(1) if unknown == "skip" else np.ones(len(ids), bool)
     correct = np.zeros(len(ids), bool)
     correct[answerable] = _is_correct(index, ids[answerable], method, candidates)
-    masks = [section == number for number in range(len(names))]
+    masks = [np.equal(section, number) for number in range(len(names))]
     *sections, total = [
         Section(name, int(correct[mask].sum()), int(asked[mask].sum()), int((~asked[mask]).sum()))
         for name, mask in zip([*names, "total"], [*masks, np.ones(len(ids), bool)], strict=True)
     ]
-    return [*sections, total._replace(malformed=malformed, first_malformed=first)]
-
-
-def _read_questions(
-    path: AnyPath, index: WordIndex, case: Case
-) -> tuple[list[str], Int[np.ndarray, " Q"], Int[np.ndarray, "Q 4"], int, str]:
-    """Return the sections' names, the section and word ids of each question, and the malformed lines."""
-    names, section, questions, malformed, first = list[str](), list[int](), list[list[int]](), 0, ""
-    for number, line in _read_data_lines(path):
-        words = fields if len(fields := line.split()) == 4 else _split_fields(line, 4)
-        if line.startswith(": ") or (line.startswith(":") and len(words) == 1):
-            names.append(line.lstrip(": ").strip())
-        elif len(words) == 4:
-            names = names or ["no section"]
-            section.append(len(names) - 1)
-            questions.append(index.ids([*map(TO_UPPER[case], words)]))
-        else:
-            malformed, first = malformed + 1, first or _describe(number, line)
-    if not questions:
-        raise InputError(
-            f"{os.fspath(path)}: holds no questions; they are four words a line" + f"; {first}" * bool(first)
-        )
-    return names, np.array(section), np.array(questions), malformed, first
+    return [*sections, total._replace(malformed=malformed, first_malformed=first_malformed)]
 
 
 def _is_correct(

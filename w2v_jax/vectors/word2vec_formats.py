@@ -39,13 +39,15 @@ Blocks = Iterator[tuple[Sequence[bytes], Matrix]]
 
 
 def is_binary(body: bytes, dim: int, name: str) -> bool:
-    """Return whether a file is binary, by its bytes after the first line; by its name too if no numbers end a line."""
+    """Return whether a file is binary, by its bytes after the first line; where they do not decide, by its name."""
     line, newline, _ = body.lstrip(b"\r\n").partition(b"\n")
     fields = line.split() if newline else line.split()[:-1]  # the last one may be cut
     count = min(dim, max(len(fields) - 1, 1))
-    if (newline or len(fields) > 1) and _floats(SPACE.join(fields[-count:]), count):
-        return False
-    return name.lower().endswith(".bin") or bool(re.search(rb"[\0-\x08\x0e-\x1f]", body))
+    ends_in_numbers = (newline or len(fields) > 1) and _floats(SPACE.join(fields[-count:]), count)
+    has_control = SPACE in body and re.search(rb"[\0-\x08\x0e-\x1f]", body)
+    if name.lower().endswith(".bin"):
+        return bool(has_control or not ends_in_numbers)
+    return bool(has_control and not ends_in_numbers)
 
 
 def read_binary(file: BinaryIO, name: str, size: int, limit: int, dtype: DTypeLike) -> Table[bytes]:
