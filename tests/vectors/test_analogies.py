@@ -99,17 +99,6 @@ def test_vocabulary_of_only_the_words_of_the_question(tmp_path: Path) -> None:
     assert evaluate_analogies(vectors, tmp_path / "questions.txt")[-1].correct == 0
 
 
-def test_questions_need_no_section_and_other_lines_are_counted(tmp_path: Path) -> None:
-    vectors = KeyedVectors(["a", "b", "c", "d"], np.eye(4, dtype=np.float32))
-    lines = ["\ufeffa b c d", "a\tb\tc\tnobody\r", ":named", "a,b,c,d", "", "a b c", ": x", "a b c d e", "a;b;c;d"]
-    (tmp_path / "questions.txt").write_text("\n".join(lines))
-    got = evaluate_analogies(vectors, tmp_path / "questions.txt")
-    assert [(section.name, section.asked, section.skipped) for section in got] == [
-        ("no section", 1, 1), ("named", 1, 0), ("x", 1, 0), ("total", 3, 1)
-    ]  # fmt: skip
-    assert got[-1][4:] == (2, "line 6 is 'a b c'")
-
-
 def word2vec_protocol(vectors: KeyedVectors, path: Path, top: int) -> list[Section]:
     """Score as word2vec.c does, one question at a time, in float64."""
     capitals = [word.encode().upper() for word in vectors.words[:top]]
