@@ -15,9 +15,7 @@ TRIPLES = [("king", "new york" if i % 2 else "queen", i + 0.5) for i in range(6)
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(
-    "title", ["", "\ufeff", "# a\ta\t1\n", "word1,word2,score\n", "w1\tw2\tPOS\tSimLex999\n"]
-)
+@pytest.mark.parametrize("title", ["", "\ufeff", "# a\ta\t1\n", "word1,word2,score\n", "w1\tw2\tPOS\tSimLex999\n"])
 @pytest.mark.parametrize("point", [".", ","])
 def test_pairs_are_read_in_any_form(form: str, title: str, point: str, tmp_path: Path) -> None:
     triples = [(a, b.replace(" ", "_") if form == "spaces" else b, score) for a, b, score in TRIPLES]

@@ -20,7 +20,7 @@ MIN_OTHER_PAIRS = 6  # that make a form other than word<TAB>word<TAB>score worth
 def read_pairs(path: AnyPath) -> tuple[list[tuple[str, str, float]], int, str]:
     """Return the pairs, the number of other lines, and the first of these; a few lines in another form are no pairs."""
     plain, others, total = dict[int, tuple[str, str, float]](), dict[int, tuple[str, str, float]](), 0
-    first, first_other = (1 << 62, ""), (1 << 62, "")
+    first = first_other = math.inf, ""
     for number, line in _read_data_lines(path):
         if line.startswith("#"):
             continue
@@ -62,7 +62,7 @@ def _split_fields(line: str, count: int) -> list[str]:
     return next((fields for fields in splits if len(fields) >= count), line.split())
 
 
-def _describe(number: int, line: str) -> str:
+def _describe(number: float, line: str) -> str:
     return f"line {number:,} is {line if len(line) <= 60 else line[:60] + '…'!r}"
 
 

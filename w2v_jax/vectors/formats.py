@@ -57,8 +57,8 @@ def load(
         raise InputError(f"dtype is {np.dtype(dtype)}; it must be one of {', '.join(DTYPES['.safetensors'])}")
     check_source(name)
     with open_input(name) as source:
-        # Remote files do not let their first bytes be seen and stay.
-        file = source if hasattr(source, "peek") else io.BufferedReader(_Unbuffered(source), HEAD_BYTES)
+        stream: Any = source
+        file = stream if hasattr(stream, "peek") else io.BufferedReader(stream, HEAD_BYTES)  # a remote file
         raw = _choose_reader(file, name)(file, name, _size(source), limit, dtype)
     try:
         words = [word.decode("utf-8", errors) for word in raw.words]
@@ -99,21 +99,6 @@ def _choose_reader(file: Any, name: str) -> Callable[[BinaryIO, str, int, int, D
     if header := parse_header(first, name):
         return read_binary if is_binary(body, header[1], name) else read_text
     return READERS[ending] if (ending := ending_of(name)) in (".safetensors", ".npz") else read_text
-
-
-class _Unbuffered(io.RawIOBase):
-    """A file as `io.BufferedReader` takes it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        content = self.file.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
 
 
 def _size(file: Any) -> int:
