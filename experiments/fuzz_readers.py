@@ -82,13 +82,12 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
     from w2v_jax.text.tokens import tokenize
     from w2v_jax.text.vocabulary import Vocabulary
     from w2v_jax.training import warm_start as start
-    from w2v_jax.vectors import evaluation, formats
+    from w2v_jax.vectors import evaluation_sets, formats
     from w2v_jax.vectors.keyed_vectors import KeyedVectors
     from w2v_jax.vectors.plots.curves import read_reports
 
     vectors = KeyedVectors(("a", "b", "c", "d"), np.eye(4, 3, dtype=np.float32), np.arange(4, 0, -1))
     known = Vocabulary(("a", "b"), np.array([2, 1]))
-    word_index = evaluation.WordIndex.build(vectors, None)
 
     def saved(ending: str) -> list[bytes]:
         with tempfile.TemporaryDirectory() as folder:
@@ -119,7 +118,7 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
     odd = {".safetensors": [(2).to_bytes(8, "little") + b"12"]}  # which mutations seldom come upon
     return {
         **{f"vectors {ending}": (load[ending], saved(ending) + odd.get(ending, []))
-           for ending in (".bin", ".txt", ".safetensors")},
+           for ending in (".bin", ".txt", ".safetensors", ".npz")},
         "vectors, no header": (load[".vec"], [b"a 1 2\nb 3 4\n", b"the .1 -2e3 nan\n"]),
         "corpus": (
             lambda: lambda data: list(tokenize([data], TextConfig(), "text")),
@@ -134,11 +133,11 @@ def readers() -> dict[str, tuple[Callable[[], Reader], list[bytes]]]:
             [counted],
         ),
         "similarity set": (
-            functools.partial(on_a_file, ".tsv", lambda path: list(evaluation._read_pairs(path))),
+            functools.partial(on_a_file, ".tsv", evaluation_sets.read_pairs),
             [b"# x\na\tb\t1.5\nc\td\t0\n"],
         ),
         "analogy questions": (
-            functools.partial(on_a_file, ".q", lambda path: evaluation._read_questions(path, word_index, "ascii")),
+            functools.partial(on_a_file, ".q", evaluation_sets.read_questions),
             [b": capitals\na b c d\nb a d c\n"],
         ),
         "reports": (functools.partial(on_a_file, ".jsonl", read_reports), [b'{"words": 1, "loss": 2.5}\n']),

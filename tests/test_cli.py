@@ -254,6 +254,11 @@ def test_neighbors_of_words_from_standard_input(command: str, run: Run) -> None:
     assert strict_json(run(f"{command} --json", stdin=b"man\n").out).keys() == {"man"}
     assert run(command, stdin=b"king\nca\xe9\n").err == "w2v_jax: standard input: line 2 is not UTF-8\n"
     assert "'kign' is not in the vocabulary; did you mean king?" in run(command, stdin=b"kign\n").err
+    some = run(command, stdin=b"kign\nking\nman\n")
+    assert some == (1, lines, "w2v_jax: 'kign' is not in the vocabulary; did you mean king?\n")
+    assert run(command, stdin=b"a\nking\nb\nman\n") == (
+        1, lines, "w2v_jax: 2 words are not in the vocabulary: 'a', 'b'\n"
+    )  # fmt: skip
 
 
 def test_neighbors_at_a_terminal_needs_words_or_a_dash(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,6 +300,18 @@ def test_evaluate(run: Run) -> None:
         "    0.0%       0 of      1  (0 skipped)  fruit",
         "   50.0%       1 of      2  (1 skipped)  total",
     ]
+
+
+def test_evaluate_names_skipped_lines_and_files_that_it_cannot_read(run: Run) -> None:
+    Path("p.txt").write_text("word1,word2\nman\twoman\t7\nking\tqueen\t9\nking\tapple\t1\n")
+    Path("q.txt").write_text("man woman king queen\nman woman king\n")
+    status, printed, err = run("evaluate v.bin --similarity p.txt missing.txt --analogies none.txt q.txt")
+    assert (status, err) == (1, "w2v_jax: missing.txt: no such file; none.txt: no such file\n")
+    _, skipped, _, first, _, malformed = printed.splitlines()
+    assert skipped == "  skipped 1 lines that are no pairs; line 1 is 'word1,word2'"
+    assert first == "  100.0%       1 of      1  (0 skipped)  no section"
+    assert malformed == "  skipped 1 lines that are no questions; line 2 is 'man woman king'"
+    assert strict_json(run("evaluate v.bin --similarity p.txt --json").out)["similarity"]["p.txt"]["skipped"] == 1
 
 
 @pytest.fixture
@@ -478,11 +495,19 @@ def test_train_refuses_invalid_input_in_a_line(options: str, message: str, run: 
      ("plot ok.jsonl --out picture.png --words king", "reports in ok.jsonl and --words give"),
      ("plot ok.jsonl --out map.html", "map.html: HTML is for maps"),
      ("plot ok.jsonl --out picture.png --top 3", "top is 3; .* curves"),
-     ("convert v.bin ./v.bin", "v.bin: would overwrite"), ("convert v.bin out.pkl", "out.pkl: the ending must be")],
+     *((f"convert v.bin {out}", "would overwrite") for out in ("./v.bin", "link.bin", "hard.bin", "~/v.bin")),
+     ("convert file://{}/v.bin v.bin", "v.bin: would overwrite"), ("convert x.metadata.tsv x.tsv", "would overwrite"),
+     ("plot v.svg --out v.svg", "v.svg: would overwrite"), ("convert v.bin out.pkl", "out.pkl: the ending must be")],
 )  # fmt: skip
-def test_invalid_input_is_refused_in_a_line(command: str, message: str, run: Run) -> None:
-    Path("out.txt").write_bytes(b"old")
-    assert re.search(message, refused(run, command))
+def test_invalid_input_is_refused_in_a_line(
+    command: str, message: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", os.getcwd())
+    for name in ("out.txt", "v.bin", "v.svg", "x.metadata.tsv"):
+        Path(name).write_bytes(BINARY)
+    Path("link.bin").symlink_to("v.bin")
+    os.link("v.bin", "hard.bin")
+    assert re.search(message, refused(run, command.format(os.getcwd())))
 
 
 def test_nan_loss_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ def small_files() -> dict[str, bytes]:
     rows = np.array([[1, 2], [3, -0.5]], np.float32)
     table = Table(["a", "é"], rows, np.array([3, 1]), {"center": rows + 1, "outside": rows - 1})
     with tempfile.TemporaryDirectory() as folder:
-        for ending in (".bin", ".txt", ".safetensors"):
+        for ending in (".bin", ".txt", ".safetensors", ".npz"):
             save(f"{folder}/v{ending}", table)
-        return {ending: Path(f"{folder}/v{ending}").read_bytes() for ending in (".bin", ".txt", ".safetensors")}
+        return {ending: Path(f"{folder}/v{ending}").read_bytes() for ending in (".bin", ".txt", ".safetensors", ".npz")}
 
 
 SMALL = small_files()
@@ -89,6 +89,8 @@ def test_random_bytes_are_read_or_refused(content: bytes, tmp_path_factory: pyte
 )
 @example(words=[""], bits=[0.0] * 12)
 @example(words=["1", "2 3"], bits=[1e-45] * 12)
+@example(words=["0"], bits=[2.453871011734009] + [0.0] * 11)  # whose first bytes are "9 "
+@example(words=["\0" * 10_000], bits=[0.5] * 12)
 def test_any_words_and_bits_come_back(
     words: list[str], bits: list[float], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -99,7 +101,7 @@ def test_any_words_and_bits_come_back(
         try:
             save(path, Table(words, vectors))
         except InputError:
-            assert ending != ".safetensors"
+            assert ending in (".bin", ".txt")
             assert path.read_bytes() == b"old"
             continue
         loaded = load(path)

@@ -96,12 +96,13 @@ def test_two_pairs_have_an_interval(cased: Both, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("evaluate", "content", "message"),
     [
-        (evaluate_similarity, b"", "under two of its pairs"),
-        (evaluate_similarity, b"king1\tqueen1\t1\nking1\tnobody\t2\n", "under two of its pairs"),
+        (evaluate_similarity, b"", "none of its 0 lines is word<TAB>word<TAB>score$"),
+        (evaluate_similarity, b"a,b,score\na,b,1\n", r"none of its 2 lines .* \(line 1 is 'a,b,score'\); other forms"),
+        (evaluate_similarity, b"king1\tqueen1\tnan\n", "none of its 1 lines is"),
+        (evaluate_similarity, b"king1\tqueen1\t1\nking1\tnobody\t2\n", "under two of its 2 pairs have"),
         (evaluate_similarity, b"king1\tqueen1\t1\nking1\tqueen2\t1\n", "all its scores are 1,"),
         (evaluate_similarity, b"king1\tqueen1\t1\nking1\tqueen1\t2\n", "all its cosines are"),
         (evaluate_similarity, b"caf\xe9\tbar\t3\n", "line 1 is not UTF-8"),
-        (evaluate_analogies, b"a b c d\n", "holds no questions"),
         (evaluate_analogies, b": a\ncaf\xe9 b c d\n", "line 2 is not UTF-8"),
     ],
 )

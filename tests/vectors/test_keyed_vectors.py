@@ -75,6 +75,20 @@ def test_batched_queries_equal_single_ones(plain: Both) -> None:
     assert vectors.ranks([]) == []
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_cosines_are_at_most_one_and_topn_may_be_of_numpy() -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 7)).astype(np.float32)
+    vectors = KeyedVectors([*map(str, range(800))], np.concatenate([rows, 3 * rows]))
+    unit = vectors.unit
+    assert max((unit * unit).sum(1)) > 1  # by rounding
+    pairs = [(str(i), str(i + 400)) for i in range(400)]
+    assert max(vectors.similarity(*pair) for pair in pairs) == 1
+    assert max(vectors.n_similarity([one], [other]) for one, other in pairs) <= 1
+    assert min(vectors.distances(one, [other])[0] for one, other in pairs) == 0
+    best = vectors.most_similar_each([one for one, _ in pairs], topn=np.int64(1))
+    assert max(score for ((_, score),) in best) == 1
+
+
 def test_topn_beyond_the_vocabulary_returns_all_words() -> None:
     vectors = KeyedVectors(["a", "b", "zero"], np.array([[1, 0], [1, 1], [0, 0]], np.float32))
     assert [word for word, _ in vectors.most_similar("a", topn=50)] == ["b", "zero"]
@@ -130,6 +144,11 @@ def test_huge_scores_do_not_overflow_as_in_gensim() -> None:
 
 ONE = KeyedVectors(["a", "b"], np.eye(2, dtype=np.float32))
 OF_LISTS = (ONE.mean_vector, ONE.doesnt_match, lambda words: ONE.n_similarity(words, ["a"]))
+OF_A_VECTOR = (ONE.most_similar, ONE.distances, lambda vector: ONE.most_similar(["a", (vector, 2.0)], [vector]))
+BAD_VECTORS = [
+    *[(bad, "a vector holds NaN, an infinity, or zeros only") for bad in ([1, np.nan], [np.inf, 1], [0.0, 0.0])],
+    ([1.0], "a vector of 2 numbers, not array"), (["a", "b"], "a vector of 2 numbers, not array"),
+]  # fmt: skip
 OF_A_WORD = (ONE.most_similar, partial(ONE.similarity, "a"), ONE.__getitem__)
 
 
@@ -148,13 +167,22 @@ OF_A_WORD = (ONE.most_similar, partial(ONE.similarity, "a"), ONE.__getitem__)
         (lambda: ONE.predict_outside("a"), "there is no .* table of words"),
         (lambda: ONE.outside, "there is no .* table of words"),
         (lambda: ONE.most_similar("a", topn=0), "topn is 0; it must be at least 1"),
+        (lambda: ONE.most_similar("a", topn=np.int64(-1)), "topn is -1; it must be at least 1"),
+        (lambda: ONE.most_similar("a", topn=1.5), "topn is 1.5; it must be an integer"),
+        *[(partial(ask, np.array(bad)), message) for bad, message in BAD_VECTORS for ask in OF_A_VECTOR],
+        (lambda: ONE.most_similar([("a", np.nan)]), "a weight is not finite"),
+        (lambda: ONE.mean_vector(["a", "b"], [np.nan, 1]), "2 words but 2 weights; each needs a finite one"),
+        (lambda: KeyedVectors(["a"], np.zeros(1)), r"vectors are float64\(1,\); they must be words × numbers"),
+        (lambda: KeyedVectors(["a"], np.array([["1"]])), "vectors are <U1"),
+        (lambda: KeyedVectors(["a", "b"], np.array([[1], [np.nan]])).unit, "the vector of 'b' holds a number"),
+        (lambda: ONE.doesnt_match([["a"]]), "a word must be a string, not list"),  # type: ignore[list-item]
         (lambda: ONE.most_similar([]), "at least one word"),
         (lambda: ONE.ranks([("a", "b"), ("a", "c")]), "'c' is not in the vocabulary"),
         *[(partial(query, "c"), "'c' is not in the vocabulary") for query in OF_A_WORD],
         *[(partial(query, ["a", "c"]), "'c' is not in the vocabulary") for query in OF_LISTS],
         *[(partial(query, []), "a list of one or more words is needed") for query in OF_LISTS],
         (lambda: ONE.mean_vector("a"), "a list of one or more words is needed, not 'a'"),
-        (lambda: ONE.mean_vector(["a", "b"], [1.0]), "2 words but 1 weights; each word needs one"),
+        (lambda: ONE.mean_vector(["a", "b"], [1.0]), "2 words but 1 weights; each needs a finite one"),
         (lambda: ONE.mean_vector(["a", "b"], [0.0, 0.0]), "2 words but 2 weights; .* not all of them 0"),
         (lambda: KeyedVectors(["a", "b"], np.zeros((1, 2))), "2 words but 1 vectors"),
         (lambda: KeyedVectors(["a", "b", "a"], np.eye(3))["b"], "the word 'a' is repeated"),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from w2v_jax.errors import InputError
+from w2v_jax.text.tokens import MAX_WORD_LENGTH
 from w2v_jax.vectors.formats import load, save
 from w2v_jax.vectors.table import Table
 from w2v_jax.vectors.word2vec_formats import _format_numbers, _parse_numbers
@@ -23,14 +24,14 @@ VALID: dict[str, list[tuple[bytes, list[str]]]] = {
         (b"2 2\na " + ROW + b"\nb " + ROW + b"\n", ["a", "b"]),  # as word2vec.c writes it
         (b"2 2\r\n\n\na " + ROW + b"b\nc\n " + ROW, ["a", "b\nc\n"]),
         (b"1 2\n " + ROW, [""]),
-        (BINARY + b"and more", ["a", "b"]),
+        (BINARY + b"\r\n", ["a", "b"]),
         (b"1 1\nspaces     ", ["spaces"]),  # the number's bytes
     ],
     "v.txt": [
         (b"2 2\na 1 2\nb 3 4", ["a", "b"]),  # no final newline
         (b"2 2\na 1 2 \nb 3 4 \n", ["a", "b"]),  # fastText, word2vec.c
         (b"2 2\r\na 1 2\r\nb 3 4\r\n", ["a", "b"]),
-        (b"1 2\na 1 2\nb is not read\n", ["a"]),
+        (b"2 2\na 1 2\nb 3 4\n\n \n", ["a", "b"]),
         (b"2 1\na 1e-400\nb -1E-2\n", ["a", "b"]),
         (b"2 1\na 1_0\nb +.5\n", ["a", "b"]),
         (b"2 2\na 1\t 2\n 3 4\n", ["a", ""]),
@@ -60,13 +61,36 @@ def test_words_that_are_not_utf_8(errors: str, tmp_path: Path) -> None:
 
 def test_words_with_spaces_and_files_without_a_header(tmp_path: Path) -> None:
     for content, words in (
-        (b"2 2\nwhole milk 1 2\nat 5 3 4\n", ["whole milk", "at 5"]),
+        (b"2 2\nwhole milk 1 2\nat 3 4\n", ["whole milk", "at"]),
+        (b"\xef\xbb\xbf2 2\na 1 2\nb 3 4\n", ["a", "b"]),
+        (b"\xef\xbb\xbfa 1 2\nb 3 4\n", ["a", "b"]),
+        (b"2 2\na  1 2\n b   3  4 \n", ["a", "b"]),  # columns
+        (b"a  1 2\nb  3 4\n", ["a", "b"]),
+        (b"whole milk\t1\t2\nroute 66\t3\t4\t\r\n", ["whole milk", "route 66"]),  # StarSpace
+        (b"2 2\na\t1\t2\nb\t3\t4\n", ["a", "b"]),
+        (b"2 2\na\t1 2\nb \t3 4\n", ["a", "b"]),
+        (b"2 2\na\t 1 2\nb\tc 3 4\n", ["a\t", "b\tc"]),  # words with tabs
         (b"the 1 2\n. . . 3 4", ["the", ". . ."]),  # GloVe's Common Crawl has such words
         (b"5 1 2\n3 3 4\n", ["5", "3"]),
     ):
         (tmp_path / "v.txt").write_bytes(content)
         table = load(tmp_path / "v.txt")
         assert (table.words, table.vectors.tolist()) == (words, [[1, 2], [3, 4]])
+
+
+def test_limit_reads_the_first_words_of_files_that_go_on(tmp_path: Path) -> None:
+    for name, content in {"v.bin": b"1" + BINARY[1:], "v.txt": b"1 2\na 1 2\nb 3 4\n"}.items():
+        (tmp_path / name).write_bytes(content)
+        assert load(tmp_path / name, limit=1).words == ["a"]
+        with pytest.raises(InputError, match="goes on after them"):
+            load(tmp_path / name, limit=2)
+
+
+@pytest.mark.parametrize("ending", [".bin", ".txt"])
+def test_longest_words_of_a_text_come_back(ending: str, tmp_path: Path) -> None:
+    words = ["字" * MAX_WORD_LENGTH, "\xa0", "\u3000a\u3000", "\x85", "\t", "\r"]
+    save(tmp_path / f"v{ending}", Table(words, np.eye(6, 2, dtype=np.float32)))
+    assert load(tmp_path / f"v{ending}").words == words
 
 
 def test_first_of_repeated_words_is_kept(tmp_path: Path) -> None:
@@ -85,12 +109,14 @@ INVALID: dict[str, list[tuple[bytes, str]]] = {
         (BINARY[:-1], "promises 2 words of 2 numbers but ends after 1"),
         (b"1000000000000 300\n" + b"a " + bytes(1200), "ends after 1"),
         (b"3 500000000\na " + bytes(1200), "ends after 0"),
-        (b"1 2\n" + b"x" * 200_000, "word 1 is over 65,536 bytes"),
+        (b"1 2\n" + b"x" * (4 * MAX_WORD_LENGTH + 1), "word 1 is over 4,194,304 bytes"),
+        (BINARY + b"and more", "promises 2 words of 2 numbers but goes on after them; mend its first line"),
+        (b"1" + BINARY[1:], "promises 1 words of 2 numbers but goes on"),
         (b"1 2\n\xff " + bytes(8), "word 1, .* is not UTF-8"),
         (b"1 1\na " + struct.pack("<f", float("inf")), "'a' holds a number that is not finite"),
     ],
     "v.txt": [
-        *[(text, "first line must be two numbers") for text in (b"", b"\n", b"\xef\xbb\xbf2 2\na 1 2\nb 3 4\n")],
+        *[(text, "first line must be two numbers") for text in (b"", b"\n")],
         *[(text, "or a word and its two or more") for text in (b"the cat sat\n", b"the 1\ncat 2\n")],
         (b"the 1 2\ncat 1 2 3\n", "line 2: expected a word and 2 numbers"),
         (b"the 1 2\n\ncat 1 2\n", "line 2: expected a word and 2 numbers"),
@@ -99,7 +125,13 @@ INVALID: dict[str, list[tuple[bytes, str]]] = {
         (b"2 3\na 1 2 3\nb 1 2\n", "line 3: expected a word and 3 numbers"),
         (b"2 3\na 1 2 3\nb 1 2 x\n", "line 3: expected a word and 3 numbers"),
         (b"2 3\na 1 2\nb 1 2\r3 4\n", "line 2: expected a word and 3 numbers"),
-        (b"2 3\na 1 2 3\nb 1  2 3\n\n", "line 3|'b '"),
+        (b"3 2\na 1 2 3\nb 4 5 6\nc 7 8 9\n", "line 2: expected a word and 2 numbers, .* and found 3"),
+        (b"3 4\na 1 2 3\nb 4 5 6\nc 7 8 9\n", "line 2: expected a word and 4 numbers, .* and found 3"),
+        (b"2 2\na 1 2\nroute 66 3 4\n", "line 3: .* found 3 numbers; put _ for spaces in words"),
+        (b"1 2\nwhole milk  1 2\n", "line 2: expected a word and 2 numbers"),
+        (b"2 3\na\t1\t2\t3\nb\t1\t2\n", "line 3: expected a word and 3 numbers, .* and found 2"),
+        (b"1 2\na 1 2\nb is not read\n", "promises 1 words of 2 numbers but goes on after them"),
+        (b"0.5\t1.0\t2.0\n", "has numbers for words, as for TensorBoard"),
         (b"1 1000000000000\na 1 2 3\n", "the second below"),
         (b"1 500000000\na 1 2 3\n", "line 2: expected a word and 500,000,000 numbers"),
         (b"1 10000\na " + b"1" * 100_000 + b" 1" * 9_999 + b"\n", "not finite"),

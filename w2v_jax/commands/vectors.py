@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from ..errors import InputError
-from ..vectors.endings import check_ending, check_picture, check_source
+from ..errors import InputError, check_positive
+from ..vectors.endings import PROJECTOR, check_ending, check_picture, check_source
 
 if TYPE_CHECKING:
     from ..vectors.keyed_vectors import KeyedVectors
 
-_vectors = tyro.conf.arg(metavar="VECTORS", help="A vectors file: .bin, .txt, .vec or .safetensors.")
+_vectors = tyro.conf.arg(metavar="VECTORS", help="A vectors file: word2vec binary or text, .safetensors or .npz.")
 VectorsFile = Annotated[str, tyro.conf.Positional, _vectors]
 Json = Annotated[bool, tyro.conf.arg(name="json", help="Print JSON instead.")]
 Method = Literal["3cosadd", "3cosmul"]
@@ -35,12 +35,19 @@ def neighbors(
         words: The query words. Without words, or with -, they are read from standard input, one a line.
         top: Number of neighbours of each word.
     """
-    _check_positive("top", top)
+    check_positive("top", top)
     if words in ((), ("-",)):
         words = _read_words(from_terminal=bool(words))
-    nearest = dict(zip(words, _load(vectors).most_similar_each(words, topn=top), strict=True))
+    loaded = _load(vectors)
+    known, unknown = [word for word in words if word in loaded], [word for word in words if word not in loaded]
+    nearest = dict(zip(known, loaded.most_similar_each(known, topn=top), strict=True))
     joined = lambda word: ", ".join(f"{neighbor} {cosine:.3f}" for neighbor, cosine in nearest[word])
-    _print([f"{word}: {joined(word)}" for word in words], json_, nearest)
+    if known:
+        _print([f"{word}: {joined(word)}" for word in known], json_, nearest)
+    if len(unknown) > 1:
+        raise InputError(f"{len(unknown)} words are not in the vocabulary: {', '.join(map(repr, unknown))}")
+    for word in unknown:
+        loaded[word]  # raises, and suggests close spellings
 
 
 def analogy(
@@ -61,7 +68,7 @@ def analogy(
         top: Number of answers.
         method: Score by the sum of cosines or by their product (Levy and Goldberg, 2014).
     """
-    _check_positive("top", top)
+    check_positive("top", top)
     answers = _load(vectors).most_similar([b, c], [a], topn=top, method=method)
     _print([f"{word} {score:.3f}" for word, score in answers], json_, answers)
 
@@ -76,7 +83,7 @@ def evaluate(
     Example: python -m w2v_jax evaluate vectors.bin --similarity ws353.txt --analogies questions-words.txt
 
     Args:
-        similarity: Files of word<TAB>word<TAB>score lines.
+        similarity: Files of word<TAB>word<TAB>score lines, or with other separators and more columns.
         analogies: Files of four words a line, in sections headed by ': name' lines.
         top: Restrict analogies to the most frequent words, this many.
         unknown: Skip pairs and questions with an unknown word; or count them as wrong, a pair with cosine 0; or
@@ -87,25 +94,40 @@ def evaluate(
     """
     if not similarity and not analogies:
         raise InputError("no evaluation set; give --similarity FILE... or --analogies FILE... or both")
-    _check_positive("top", top)
+    check_positive("top", top)
     loaded = _load(vectors)
     from ..vectors.evaluation import evaluate_analogies, evaluate_similarity
 
     rules: dict[str, Any] = {"candidates": 1, "case": "ascii"} if protocol == "word2vec" else {}
-    lines, scores, sections = [], {}, {}
+    lines, errors, scores, sections = [], list[str](), {}, {}
     for path in similarity:
-        result = evaluate_similarity(loaded, path, unknown=unknown)
+        try:
+            result = evaluate_similarity(loaded, path, unknown=unknown)
+        except InputError as error:
+            errors.append(str(error))
+            continue
         scores[path] = result._asdict() | {"coverage": result.coverage}
         lines += [f"{Path(path).name}: Spearman {result.spearman:.4f} (95 %: {result.low:.4f} to {result.high:.4f}), "
                   f"Pearson {result.pearson:.4f}, {result.known} pairs ({result.coverage:.1%})"]  # fmt: skip
+        if result.skipped:
+            lines += [f"  skipped {result.skipped:,} lines that are no pairs; {result.first_skipped}"]
     for path in analogies:
-        answers = evaluate_analogies(loaded, path, top=top, unknown=unknown, method=method, **rules)
+        try:
+            answers = evaluate_analogies(loaded, path, top=top, unknown=unknown, method=method, **rules)
+        except InputError as error:
+            errors.append(str(error))
+            continue
         sections[path] = [section._asdict() | {"accuracy": section.accuracy} for section in answers]
         lines += [f"{Path(path).name}, {top:,} most frequent words:"]
-        for name, correct, answered, skipped in answers:
+        for name, correct, answered, skipped, malformed, first_malformed in answers:
             accuracy = f"{correct / answered:6.1%}" if answered else "     –"
             lines += [f"  {accuracy}  {correct:6,} of {answered:6,}  ({skipped:,} skipped)  {name}"]
-    _print(lines, json_, {"similarity": scores, "analogies": sections})
+            if malformed:
+                lines += [f"  skipped {malformed:,} lines that are no questions; {first_malformed}"]
+    if lines:
+        _print(lines, json_, {"similarity": scores, "analogies": sections})
+    if errors:
+        raise InputError("; ".join(errors))
 
 
 def info(vectors: VectorsFile, json_: Json = False) -> None:
@@ -133,7 +155,7 @@ def plot(
     Example: python -m w2v_jax plot vectors.bin --out map.html
 
     Args:
-        source: A vectors file (.bin, .txt, .vec, .safetensors); or reports of train --metrics (.jsonl), for curves.
+        source: A vectors file; or reports of train --metrics (.jsonl), for curves.
         out: The picture: .png or .svg, or .html for an interactive map in a browser.
         words: Map these words, each with its --top nearest neighbours (0).
         analogies: Draw an arrow for each pair of words, two pairs or more: man:woman king:queen.
@@ -157,6 +179,7 @@ def plot(
     if is_html and (not is_map or (words and top)):
         raise InputError(f"{out}: HTML is for maps, of given words or of the most frequent; name a .png or .svg")
     check_picture(out, (".png", ".svg", ".html"))
+    check_paths_differ(out, source)
     check_writable(out)
     for pair in analogies:
         if pair.count(":") != 1 or not all(pair.split(":")):
@@ -194,33 +217,29 @@ def convert(
     Example: python -m w2v_jax convert glove.6B.100d.txt.gz vectors.safetensors --limit 100000
 
     Args:
-        source: A vectors file: word2vec binary (.bin), word2vec, fastText or GloVe text (.txt, .vec),
-            or .safetensors; plain or compressed, local or a URL.
-        out: The converted file: .bin, .txt, .vec, .safetensors; or .tsv and .metadata.tsv for TensorBoard's projector.
+        source: A vectors file, known by its bytes: word2vec binary; word2vec, fastText, GloVe or StarSpace text;
+            .safetensors; .npz; plain or compressed, local or a URL.
+        out: The converted file: .bin, .txt, .vec, .safetensors, .npz; or .tsv and .metadata.tsv for TensorBoard.
         limit: Keep only the first words, this many.
         errors: Refuse a word that is not UTF-8 (strict), or replace (by U+FFFD) or ignore its invalid bytes.
     """
     from ..files import check_writable
 
-    check_paths_differ(out, source)
-    check_ending(out)
+    labels = f"{str(out).removesuffix('.tsv')}.metadata.tsv" if check_ending(out) == PROJECTOR else None
+    check_paths_differ(out, labels, source)
     check_writable(out)
-    _check_positive("limit", limit)
+    limit is None or check_positive("limit", limit)
     vectors = _load(source, errors=errors, limit=limit)
     vectors.save(out)
     print(f"{len(vectors):,} vectors in {out}")
 
 
 def check_paths_differ(*paths: str | Path | None) -> None:
-    """Raise InputError where two paths name one file."""
-    for path, other in itertools.combinations([path for path in paths if path], 2):
-        if os.path.realpath(path) == os.path.realpath(other):
-            raise InputError(f"{path}: would overwrite another file of this command; choose another name")
-
-
-def _check_positive(name: str, value: int | None) -> None:
-    if value is not None and value < 1:
-        raise InputError(f"{name} is {value}; it must be at least 1")
+    """Raise InputError where two paths name one file, perhaps by a link or in another case."""
+    local = [os.path.realpath(os.path.expanduser(str(path).removeprefix("file://"))) for path in paths if path]
+    for one, other in itertools.combinations(local, 2):
+        if one == other or (os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)):
+            raise InputError(f"{one}: would overwrite another file of this command; choose another name")
 
 
 def _load(path: str, **options: Any) -> "KeyedVectors":

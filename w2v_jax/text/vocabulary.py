@@ -1,7 +1,6 @@
 """The vocabulary: words and their counts, by falling count."""
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import json
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from jaxtyping import Integer
 
-from ..errors import InputError
+from ..errors import InputError, UnknownWordError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,14 +40,14 @@ class Vocabulary:
         """Return the id of a word.
 
         Raises:
-          InputError: the word is not in the vocabulary; the message suggests close spellings.
+          UnknownWordError: the word is not in the vocabulary; a KeyError, whose message suggests close spellings.
         """
-        if word in self.index:
+        try:
             return self.index[word]
-        close = [w for w in (word.lower(), word.capitalize(), word.upper()) if w in self.index]
-        close += difflib.get_close_matches(word, self.words[:50_000], n=3)  # compares with every word: slow
-        suggestion = f"; did you mean {', '.join(dict.fromkeys(close))}?" if close else ""
-        raise InputError(f"{word!r} is not in the vocabulary{suggestion}")
+        except KeyError:
+            raise UnknownWordError(word, self.words) from None
+        except TypeError:
+            raise InputError(f"a word must be a string, not {type(word).__name__}") from None
 
     @functools.cached_property
     def index(self) -> dict[str, int]:

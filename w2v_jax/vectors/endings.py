@@ -6,27 +6,25 @@ from collections.abc import Sequence
 from ..errors import InputError
 
 AnyPath = str | os.PathLike[str]
-READABLE = (".bin", ".txt", ".vec", ".safetensors")
+WRITABLE = (".bin", ".txt", ".vec", ".safetensors", ".npz")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 PROJECTOR = ".tsv"
-ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text) or .safetensors"
+ENDINGS = ".bin (word2vec binary), .txt or .vec (word2vec text), .safetensors, .npz"
 
 
 def check_ending(path: AnyPath) -> str:
     """Return the ending of a file to write, and refuse others."""
     ending = ending_of(name := os.fspath(path))
-    if not name.lower().endswith(ending):
-        raise InputError(f"{name}: the ending must be {ENDINGS} or {PROJECTOR} (TensorBoard); compress it later")
+    if ending not in (*WRITABLE, PROJECTOR) or not name.lower().endswith(ending):
+        later = "; compress it later" if name.endswith(COMPRESSED) else ""
+        raise InputError(f"{name}: the ending must be {ENDINGS} or {PROJECTOR} (TensorBoard){later}")
     return ending
 
 
-def check_source(path: str) -> str:
-    """Return the ending of a file to read; refuse others, and a local file that does not exist."""
-    if (ending := ending_of(path)) == PROJECTOR:
-        raise InputError(f"{path}: is written for TensorBoard, and not read; name the file that it was made from")
+def check_source(path: str) -> None:
+    """Refuse a local file that does not exist."""
     if "://" not in path and "::" not in path and not os.path.exists(os.path.expanduser(path)):
         raise InputError(f"{path}: no such file")
-    return ending
 
 
 def check_picture(path: AnyPath, endings: Sequence[str] = (".png", ".svg")) -> None:
@@ -42,7 +40,4 @@ def ending_of(name: str) -> str:
     '.txt'
     """
     stem, ending = os.path.splitext(name)
-    ending = (os.path.splitext(stem)[1] if ending in COMPRESSED else ending).lower()
-    if ending not in (*READABLE, PROJECTOR):
-        raise InputError(f"{name}: the ending must be {ENDINGS}")
-    return ending
+    return (os.path.splitext(stem)[1] if ending in COMPRESSED else ending).lower()

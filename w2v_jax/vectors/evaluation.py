@@ -3,10 +3,8 @@
 Words are compared without regard to case; of words that differ only in case, the first counts.
 """
 
-import contextlib
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,8 +12,8 @@ import scipy.stats
 from jaxtyping import Bool, Float, Int, Integer
 
 from ..errors import InputError, check_one_of
-from ..files import open_input, read_lines
 from .endings import AnyPath
+from .evaluation_sets import MIN_OTHER_PAIRS, read_pairs, read_questions
 from .keyed_vectors import KeyedVectors
 from .search import QUERIES_PER_BATCH, Method, QueryBatch, nearest, normalize
 
@@ -73,9 +71,13 @@ class Similarity(NamedTuple):
     """Bounds of Spearman's 95 % interval, from bootstrap resamples of the pairs."""
     high: float
     pairs: int
-    """Pairs in the file."""
+    """Lines of the file that are pairs."""
     known: int
     """Pairs of words that both have vectors."""
+    skipped: int
+    """Lines that are no pairs, without blank lines and comments."""
+    first_skipped: str
+    """The first of them: its number and its beginning."""
 
     @property
     def coverage(self) -> float:
@@ -88,9 +90,11 @@ def evaluate_similarity(
 ) -> Similarity:
     """Correlate cosines with a file of `word<TAB>word<TAB>score` lines; `#` starts a comment line.
 
-    The defaults are those of gensim's `evaluate_word_pairs`, and give its numbers.
+    The defaults are those of gensim's `evaluate_word_pairs`, and give its numbers. Six lines or more may have another
+    separator (semicolon, comma, space), other columns before and after the score, and decimal commas.
 
     Args:
+      path: the pairs; other lines, such as titles, are counted and named.
       top: the number of known words, the most frequent ones; None for all.
       unknown: how a pair with an unknown word counts (`Unknown`).
 
@@ -98,7 +102,7 @@ def evaluate_similarity(
       InputError: the file cannot be read, or fewer than two of its pairs can be compared.
     """
     check_one_of("unknown", unknown, Unknown)
-    pairs = list(_read_pairs(path))
+    pairs, skipped, first_skipped = read_pairs(path)
     index = WordIndex.build(vectors, top)
     ids = np.array([index.ids([a, b]) for a, b, _ in pairs], np.int64).reshape(-1, 2)
     known = (ids < len(index.table)).all(1)
@@ -109,31 +113,25 @@ def evaluate_similarity(
     elif unknown == "wrong":
         cosines = np.where(known, cosines, 0)
     name = os.fspath(path)
+    if not pairs:
+        first = f" ({first_skipped}); other forms take {MIN_OTHER_PAIRS} lines or more" if skipped else ""
+        raise InputError(f"{name}: none of its {skipped} lines is word<TAB>word<TAB>score{first}")
     if len(scores) < 2:
-        raise InputError(f"{name}: under two of its pairs have vectors; lines must be word<TAB>word<TAB>score")
+        raise InputError(f"{name}: under two of its {len(pairs)} pairs have vectors; give vectors that know more words")
     for kind, values in (("scores", scores), ("cosines", cosines)):
         if len(set(values)) < 2:
             raise InputError(f"{name}: all its {kind} are {values[0]:g}, so they have no correlation")
     spearman, pearson = (test(scores, cosines).statistic for test in (scipy.stats.spearmanr, scipy.stats.pearsonr))
     low, high = spearman_interval(scores, cosines)
-    return Similarity(float(spearman), float(pearson), low, high, len(pairs), int(known.sum()))
-
-
-def _read_pairs(path: AnyPath) -> Iterator[tuple[str, str, float]]:
-    """Yield the lines that gensim takes for pairs; other lines are ignored."""
-    with open_input(path) as file:
-        for line in read_lines(file, os.fspath(path)):
-            with contextlib.suppress(ValueError):  # not three fields, or no number
-                a, b, score = line.upper().split("\t")
-                if not line.startswith("#") and math.isfinite(float(score)):
-                    yield a, b, float(score)
+    correlations = float(spearman), float(pearson), low, high
+    return Similarity(*correlations, len(pairs), int(known.sum()), skipped, first_skipped)
 
 
 def _cosines(one: Float[np.ndarray, "P D"], other: Float[np.ndarray, "P D"]) -> Float[np.ndarray, " P"]:
     """Round where gensim rounds, so that pairs of nearly equal cosine have the same ranks."""
     rows = np.stack([one, other]).astype(np.float64)
     length = np.linalg.norm(rows, axis=2, keepdims=True)
-    return np.vecdot(*(rows * (1 / np.where(length > 0, length, 1))).astype(np.float32))
+    return np.clip(np.vecdot(*(rows * (1 / np.where(length > 0, length, 1))).astype(np.float32)), -1, 1)
 
 
 def spearman_interval(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> tuple[float, float]:
@@ -159,6 +157,10 @@ class Section(NamedTuple):
     asked: int
     skipped: int
     """Questions left out for a word without a vector, or not among the most frequent."""
+    malformed: int = 0
+    """Lines of the file that are not four words, in the total."""
+    first_malformed: str = ""
+    """The first of them: its number and its beginning."""
 
     @property
     def accuracy(self) -> float:
@@ -182,7 +184,7 @@ def evaluate_analogies(
     `top=30_000, candidates=1, case="ascii"`. Both give the numbers of the original.
 
     Args:
-      path: questions of four words a line, in sections that begin with a `: name` line.
+      path: questions of four words a line, in sections that begin with a `: name` line; other lines are counted.
       top: the number of known words, the most frequent ones, which alone may be answers; None for all.
       method: how answers are scored, "3cosadd" or "3cosmul" (Levy and Goldberg, 2014).
       unknown: how a question with an unknown word counts (`Unknown`).
@@ -196,35 +198,19 @@ def evaluate_analogies(
     if candidates < 1:
         raise InputError(f"candidates is {candidates}; it must be at least 1")
     index = WordIndex.build(vectors, top, case)
-    names, section, ids = _read_questions(path, index, case)
+    names, section, words, malformed, first_malformed = read_questions(path)
+    ids = np.array([index.ids([*map(TO_UPPER[case], four)]) for four in words])
     known = np.less(ids, len(index.table))
     answerable = known[:, 3] if unknown == "mean" else known.all(1)
     asked = known.all(1) if unknown == "skip" else np.ones(len(ids), bool)
     correct = np.zeros(len(ids), bool)
     correct[answerable] = _is_correct(index, ids[answerable], method, candidates)
-    masks = [section == number for number in range(len(names))]
-    return [
+    masks = [np.equal(section, number) for number in range(len(names))]
+    *sections, total = [
         Section(name, int(correct[mask].sum()), int(asked[mask].sum()), int((~asked[mask]).sum()))
         for name, mask in zip([*names, "total"], [*masks, np.ones(len(ids), bool)], strict=True)
     ]
-
-
-def _read_questions(
-    path: AnyPath, index: WordIndex, case: Case
-) -> tuple[list[str], Int[np.ndarray, " Q"], Int[np.ndarray, "Q 4"]]:
-    """Return the names of the sections, and the section and word ids of each question."""
-    names: list[str] = []
-    section, questions = [], []
-    with open_input(path) as file:
-        for line in read_lines(file, os.fspath(path)):
-            if line.startswith(": "):
-                names.append(line.lstrip(": ").strip())
-            elif names and len(words := line.split()) == 4:
-                section.append(len(names) - 1)
-                questions.append(index.ids([*map(TO_UPPER[case], words)]))
-    if not questions:
-        raise InputError(f"{os.fspath(path)}: holds no questions; they are four words a line, after a line ': section'")
-    return names, np.array(section), np.array(questions)
+    return [*sections, total._replace(malformed=malformed, first_malformed=first_malformed)]
 
 
 def _is_correct(

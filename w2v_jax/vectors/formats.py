@@ -1,28 +1,47 @@
-"""Load and save vectors files; the path's ending selects the format."""
+"""Load vectors files in the format of their bytes, and save them in the format that the path's ending selects."""
 
+import io
 import os
-from collections.abc import Sequence
-from typing import Literal
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from fsspec.utils import infer_compression
 from numpy.typing import DTypeLike
 
-from ..errors import InputError, check_one_of
+from ..errors import InputError, check_one_of, check_positive
 from ..files import atomic_write, open_input
-from .endings import PROJECTOR, AnyPath, check_ending, check_source
+from ..text.tokens import MAX_WORD_LENGTH
+from .endings import PROJECTOR, AnyPath, check_ending, check_source, ending_of
+from .npz_format import read_npz, write_npz
 from .safetensors_format import read_safetensors, write_safetensors
 from .table import Table, cast
-from .word2vec_formats import read_binary, read_text, write_binary, write_projector, write_text
+from .word2vec_formats import is_binary, parse_header, read_binary, read_text, write_binary, write_projector, write_text
 
 Errors = Literal["strict", "replace", "ignore"]
 """How to decode words that are not UTF-8: refuse the file, put U+FFFD for the bytes, or drop them."""
-READERS = {".bin": read_binary, ".txt": read_text, ".vec": read_text, ".safetensors": read_safetensors}
-WRITERS = {".bin": write_binary, ".txt": write_text, ".vec": write_text, ".safetensors": write_safetensors}
+READERS = {
+    ".bin": read_binary, ".txt": read_text, ".vec": read_text, ".safetensors": read_safetensors, ".npz": read_npz,
+}  # fmt: skip
+WRITERS = {
+    ".bin": write_binary, ".txt": write_text, ".vec": write_text, ".safetensors": write_safetensors, ".npz": write_npz,
+}  # fmt: skip
 DTYPES = {
     ".bin": ("float32",), ".txt": ("float32", "float64"), ".vec": ("float32", "float64"), PROJECTOR: ("float32",),
-    ".safetensors": ("float16", "bfloat16", "float32", "float64"),
+    ".safetensors": ("float16", "bfloat16", "float32", "float64"), ".npz": ("float16", "float32", "float64"),
 }  # fmt: skip
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+FASTTEXT, PICKLE = "a fastText model", "a pickle, as gensim's .kv and .model are"
+FORMATS = {
+    FASTTEXT: re.escape((793712314).to_bytes(4, "little")), PICKLE: rb"\x80[\x02-\x05]",
+    "an HDF5 file": rb"\x89HDF\r\n", "a Parquet file": b"PAR1", "a NumPy array (.npy)": rb"\x93NUMPY",
+}  # fmt: skip
+ADVICE = {
+    FASTTEXT: "write its words' vectors: fasttext print-word-vectors MODEL < WORDS > out.vec",
+    PICKLE: "load it in gensim, and call save_word2vec_format('out.bin', binary=True)",
+}
+"""How to convert a format that is not read."""
+HEAD_BYTES = 1 << 13
 NO_LIMIT = 1 << 62
 NUMBERS_PER_CHECK = 1 << 20
 
@@ -33,14 +52,14 @@ def load(
     """Read a vectors file, as `KeyedVectors.load` documents; of a repeated word, the first vector stays."""
     name = os.fspath(path)
     check_one_of("errors", errors, Errors)
-    if limit is not None and limit < 1:
-        raise InputError(f"limit is {limit}; it must be at least 1")
+    limit = NO_LIMIT if limit is None else check_positive("limit", limit)
     if np.dtype(dtype).name not in DTYPES[".safetensors"]:
         raise InputError(f"dtype is {np.dtype(dtype)}; it must be one of {', '.join(DTYPES['.safetensors'])}")
-    ending = check_source(name)
-    with open_input(name) as file:
-        size = os.path.getsize(name) if os.path.isfile(name) and infer_compression(name) is None else 0
-        raw = READERS[ending](file, name, size, limit or NO_LIMIT, dtype)
+    check_source(name)
+    with open_input(name) as source:
+        stream: Any = source
+        file = stream if hasattr(stream, "peek") else io.BufferedReader(stream, HEAD_BYTES)  # a remote file
+        raw = _choose_reader(file, name)(file, name, _size(source), limit, dtype)
     try:
         words = [word.decode("utf-8", errors) for word in raw.words]
     except UnicodeDecodeError as error:
@@ -55,11 +74,39 @@ def load(
         return Table(words, cast(raw.vectors[rows], dtype), counts, tables)
 
     table = take(words, slice(len(words)))
-    _check_finite(table, name)
+    check_finite(table, name)
     if len(set(words)) < len(words):
         rows = sorted({word: i for i, word in reversed([*enumerate(words)])}.values())
         table = take([words[i] for i in rows], rows)
     return table
+
+
+def _choose_reader(file: Any, name: str) -> Callable[[BinaryIO, str, int, int, DTypeLike], Table[bytes]]:
+    """Choose by the first bytes of a file, or by its name if these fit several formats; skip a byte-order mark."""
+    head = file.peek(HEAD_BYTES)
+    if head.startswith(BYTE_ORDER_MARK):
+        file.read(len(BYTE_ORDER_MARK))
+        head = head.removeprefix(BYTE_ORDER_MARK)
+    if head[:4] == b"PK\3\4":
+        return read_npz
+    if head[4:9] == b"\0\0\0\0{":
+        return read_safetensors
+    kind = next((kind for kind, pattern in FORMATS.items() if re.match(pattern, head, re.DOTALL)), None)
+    if kind:
+        advice = ADVICE.get(kind, "read its words and vectors there, and save KeyedVectors(words, vectors)")
+        raise InputError(f"{name}: is {kind}, not a file of vectors; {advice}")
+    first, _, body = head.partition(b"\n")
+    if header := parse_header(first, name):
+        return read_binary if is_binary(body, header[1], name) else read_text
+    return READERS[ending] if (ending := ending_of(name)) in (".safetensors", ".npz") else read_text
+
+
+def _size(file: Any) -> int:
+    """Return the bytes of a local file; 0 for another, or for a decompressed stream."""
+    try:
+        return os.fstat(file.fileno()).st_size
+    except (OSError, AttributeError):
+        return 0
 
 
 def save(path: AnyPath, table: Table[str]) -> None:
@@ -70,15 +117,16 @@ def save(path: AnyPath, table: Table[str]) -> None:
     to_format = lambda rows: cast(rows, rows.dtype.name if rows.dtype.name in DTYPES[ending] else "float32")
     tables = {key: to_format(rows) for key, rows in table.tables.items()}
     table = table._replace(vectors=to_format(table.vectors), tables=tables)
-    _check_finite(table, name)
+    check_finite(table, name)
     if ending == PROJECTOR:
         write_projector(path, table)
         return
-    for word in table.words if ending != ".safetensors" else ():
-        if not word or " " in word or "\n" in word:
-            raise InputError(
-                f"{name}: word2vec files cannot hold {word!r}; replace its spaces, e.g. by '_', or write .safetensors"
-            )
+    for word in table.words if ending in (".bin", ".txt", ".vec") else ():
+        if not word or " " in word or "\n" in word or len(word) > MAX_WORD_LENGTH:
+            raise InputError(f"{name}: word2vec files cannot hold {word[:40]!r}; replace its spaces, e.g. by '_', or "
+                             "write .safetensors")  # fmt: skip
+    if len(set(table.words)) < len(table.words):
+        raise InputError(f"{name}: a word is repeated; each word needs one vector")
     try:
         words = [word.encode() for word in table.words]
     except UnicodeEncodeError as error:
@@ -87,7 +135,7 @@ def save(path: AnyPath, table: Table[str]) -> None:
         WRITERS[ending](file, Table(words, *table[1:]), name)
 
 
-def _check_finite(table: Table[str], name: str) -> None:
+def check_finite(table: Table[str], name: str) -> None:
     """Refuse infinities and NaNs, in chunks to save memory."""
     for key, rows in {"vectors": table.vectors, **table.tables}.items():
         step = max(1, NUMBERS_PER_CHECK // max(rows.shape[1], 1))

@@ -12,7 +12,7 @@ import scipy.special
 from jaxtyping import Array, Float, Integer, PyTree
 from numpy.typing import DTypeLike
 
-from ..errors import InputError
+from ..errors import InputError, check_positive
 from ..params import Params, named_tables
 from ..text.vocabulary import Vocabulary
 from . import formats, search
@@ -48,6 +48,9 @@ class KeyedVectors:
         for name, array in rows.items():
             if array is not None and len(self.words) != len(array):
                 raise InputError(f"{len(self.words)} words but {len(array)} {name}; each word needs one")
+        is_number = self.vectors.dtype.kind in "iu" or jnp.issubdtype(self.vectors.dtype, jnp.floating)
+        if self.vectors.ndim != 2 or not is_number:
+            raise InputError(f"vectors are {self.vectors.dtype}{self.vectors.shape}; they must be words × numbers")
         for name, table in self.tables.items():
             if table.ndim != 2 or not jnp.issubdtype(table.dtype, jnp.floating):
                 raise InputError(f"table {name!r} is {table.dtype}{table.shape}; it must be two-dimensional and float")
@@ -58,8 +61,9 @@ class KeyedVectors:
     ) -> "KeyedVectors":
         """Read a vectors file, plain or compressed, local or any fsspec URL.
 
-        The formats: word2vec binary (.bin); word2vec, fastText or GloVe text (.txt, .vec); .safetensors, mapped
-        if local and plain. `jax.numpy.from_dlpack` takes the vectors over without a copy on a CPU.
+        The formats, known by their bytes: word2vec binary; word2vec, fastText, GloVe or StarSpace text;
+        .safetensors, mapped if local and plain; .npz. `jax.numpy.from_dlpack` takes the vectors over without a copy
+        on a CPU.
 
         Args:
           errors: how to decode words that are not UTF-8: "strict" refuses the file, "replace" puts U+FFFD for
@@ -78,8 +82,8 @@ class KeyedVectors:
     def save(self, path: AnyPath) -> None:
         """Write a vectors file in the format of its ending, completely or not at all.
 
-        The formats: word2vec binary (.bin) or text (.txt, .vec); .safetensors, which also keeps the counts and all
-        tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
+        The formats: word2vec binary (.bin) or text (.txt, .vec); .safetensors or .npz, which also keep the counts and
+        all tables; .tsv with its .metadata.tsv, for TensorBoard's projector.
 
         Raises:
           InputError: the path cannot be written, its ending is unknown, or the format cannot hold a word.
@@ -116,7 +120,8 @@ class KeyedVectors:
 
     @functools.cached_property
     def unit(self) -> Float[np.ndarray, "V D"]:
-        """The vectors at length 1; a zero vector stays zero."""
+        """The vectors at length 1; a zero vector stays zero, and one that is not finite is refused."""
+        formats.check_finite(Table(self.words, self.vectors), "vectors")
         return normalize(self.vectors)
 
     @property
@@ -169,7 +174,7 @@ class KeyedVectors:
         self, queries: Sequence[Query], *, topn: int = 10, among: Among | None = None, method: Method = "3cosadd"
     ) -> list[Neighbors]:
         """Run `most_similar` on many queries in one product; a query is a word or (positives, negatives)."""
-        _check_topn(topn)
+        topn = check_positive("topn", topn)
         batch = search.parse_queries(queries, self.vocabulary, self.unit, method)
         table, words = self.unit, self.words
         if among is not None:
@@ -197,6 +202,8 @@ class KeyedVectors:
     def distances(self, word: str | Vector, others: Sequence[str] | None = None) -> Float[np.ndarray, " n"]:
         """Return 1 − the cosine of a word or vector with each other word, by default with the vocabulary."""
         table = self.unit if others is None else self.unit[self._ids(others)]
+        if not isinstance(word, str):
+            search.check_vector(word, table.shape[1])
         query = self[word] if isinstance(word, str) else word
         return 1 - cosines(table, np.asarray(query, self.unit.dtype))
 
@@ -223,8 +230,8 @@ class KeyedVectors:
         """Return Σ weight·unit vector / Σ |weight|; weights are 1 by default."""
         unit = self.unit[self._ids(words)]
         weight = np.ones(len(unit), unit.dtype) if weights is None else np.asarray(weights, unit.dtype)
-        if weight.shape != (len(unit),) or not weight.any():
-            raise InputError(f"{len(unit)} words but {len(weight)} weights; each word needs one, and not all of them 0")
+        if weight.shape != (len(unit),) or not weight.any() or not np.isfinite(weight).all():
+            raise InputError(f"{len(unit)} words but {weight.size} weights; each needs a finite one, not all of them 0")
         return weight @ unit / np.abs(weight).sum()
 
     def predict_outside(self, center: str, topn: int = 10) -> Neighbors:
@@ -233,7 +240,7 @@ class KeyedVectors:
         Raises:
           InputError: the word is not in the vocabulary, or the tables were not kept.
         """
-        _check_topn(topn)
+        topn = check_positive("topn", topn)
         centers, outside = map(self._word_table, Params._fields)
         dtype = np.promote_types(outside.dtype, np.float32)
         scores = outside.astype(dtype) @ centers[self.vocabulary[center]].astype(dtype)
@@ -250,8 +257,3 @@ class KeyedVectors:
         if isinstance(words, str) or not len(words):
             raise InputError(f"a list of one or more words is needed, not {words!r}")
         return np.array([self.vocabulary[word] for word in words])
-
-
-def _check_topn(topn: int) -> None:
-    if topn < 1:
-        raise InputError(f"topn is {topn}; it must be at least 1")

@@ -41,8 +41,12 @@ DTYPES: dict[str, np.dtype[Any]] = {
 def read_safetensors(file: BinaryIO, name: str, size: int, limit: int, _: DTypeLike) -> Table[bytes]:
     """Read the first `limit` words and all rows; a file of known `size` is mapped."""
     # Copy on write: an owner of the memory may write to it, and the file never changes.
-    content = np.memmap(name, np.uint8, "c") if size else np.frombuffer(file.read(), np.uint8)
-    arrays = _views(content.view(np.ndarray), name)
+    content = np.memmap(file, np.uint8, "c") if size else np.frombuffer(file.read(), np.uint8)
+    return from_arrays(_views(content.view(np.ndarray), name), name, limit)
+
+
+def from_arrays(arrays: Arrays, name: str, limit: int) -> Table[bytes]:
+    """Return the first `limit` words, and all rows."""
     _check_arrays(arrays, name)
     vectors, ends = arrays["vectors"], arrays["word_ends"][:limit]
     tables = {key.removeprefix(PREFIX): rows for key, rows in arrays.items() if key.startswith(PREFIX)}
@@ -51,6 +55,11 @@ def read_safetensors(file: BinaryIO, name: str, size: int, limit: int, _: DTypeL
     joined = arrays["words"][: ends[-1]].tobytes()
     words = [joined[start:end] for start, end in pairwise([0, *ends.tolist()])]
     return Table(words, vectors, arrays.get("counts"), tables)
+
+
+def is_our_array(key: str) -> bool:
+    """Return whether an array has a name of the table above."""
+    return key in NAMES or key.startswith(PREFIX)
 
 
 def _views(content: UInt8[np.ndarray, " bytes"], name: str) -> Arrays:
@@ -66,7 +75,7 @@ def _views(content: UInt8[np.ndarray, " bytes"], name: str) -> Arrays:
         raise InputError(f"{name}: its header is damaged: it is no object")
     data, arrays, total = content[8 + length :], Arrays(), 0
     for key in header:
-        if key in NAMES or key.startswith(PREFIX):
+        if is_our_array(key):
             arrays[key] = _view(header[key], data, f"{name}: {key!r}")
             total += arrays[key].nbytes
             if total > len(data):  # copies of them would take more memory than the file has bytes
@@ -103,8 +112,8 @@ def _check_arrays(arrays: Arrays, name: str) -> None:
         raise InputError(f"{name}: 'counts' holds a number below 0")
 
 
-def write_safetensors(file: BinaryIO, table: Table[bytes], name: str) -> None:
-    """Write all that a table has; the header is padded, so that the vectors can be used without a copy."""
+def to_arrays(table: Table[bytes]) -> Arrays:
+    """Return the arrays of the table above."""
     vectors, tables = table.vectors, dict(table.tables)
     arrays: Arrays = {
         "vectors": vectors,
@@ -117,7 +126,12 @@ def write_safetensors(file: BinaryIO, table: Table[bytes], name: str) -> None:
         center, arrays["outside"] = tables.pop("center"), tables.pop("outside")
         if not np.array_equal(center, vectors):
             arrays["center"] = center
-    arrays |= {PREFIX + key: rows for key, rows in tables.items()}
+    return arrays | {PREFIX + key: rows for key, rows in tables.items()}
+
+
+def write_safetensors(file: BinaryIO, table: Table[bytes], name: str) -> None:
+    """Write all that a table has; the header is padded, so that the vectors can be used without a copy."""
+    arrays = to_arrays(table)
     kinds = {dtype: kind for kind, dtype in DTYPES.items()}
     header: dict[str, Any] = {"__metadata__": {"format": "w2v_jax"}}
     start = 0
@@ -127,7 +141,9 @@ def write_safetensors(file: BinaryIO, table: Table[bytes], name: str) -> None:
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % CACHE_LINE)
     if len(text) > MAX_HEADER_BYTES:
-        raise InputError(f"{name}: {len(tables):,} tables need a header of {len(text):,} bytes; keep fewer tables")
+        raise InputError(
+            f"{name}: {len(table.tables):,} tables need a header of {len(text):,} bytes; keep fewer tables"
+        )
     file.write(len(text).to_bytes(8, "little") + text)
     for array in arrays.values():
         file.write(np.ascontiguousarray(array).view(np.uint8).data)

@@ -57,11 +57,22 @@ def parse_queries(
                 raise InputError(f"3cosmul takes no weights, but {term!r} has the weight {weight}; use 3cosadd")
             if isinstance(term, str):
                 ids[i, j] = vocabulary[term]
-            elif np.shape(term) != unit.shape[1:]:
-                raise InputError(f"a term must be a word or a vector of {unit.shape[1]} numbers, not {term!r}")
+            else:
+                check_vector(term, unit.shape[1])
             terms[i, j] = unit[ids[i, j]] if isinstance(term, str) else term
             weights[i, j] = sign if weight is None else weight
+    if not np.isfinite(weights).all():
+        raise InputError("a weight is not finite; give numbers")
     return QueryBatch(terms, weights, ids)
+
+
+def check_vector(vector: object, dim: int) -> None:
+    """Refuse what is no vector of finite numbers, or one of zeros, which has no direction."""
+    array = np.asarray(vector)
+    if array.shape != (dim,) or array.dtype.kind not in "fiuV":
+        raise InputError(f"a term must be a word or a vector of {dim} numbers, not {' '.join(repr(vector).split())}")
+    if not np.isfinite(array.astype(np.float64)).all() or not array.any():
+        raise InputError("a vector holds NaN, an infinity, or zeros only, so it has no neighbours; leave it out")
 
 
 def _signed_terms(query: Query) -> list[tuple[str | Vector, int, float | None]]:

@@ -29,3 +29,11 @@ def cast(rows: Matrix, dtype: DTypeLike) -> Matrix:
     """Convert to another precision without warnings; `load` and `save` refuse infinities."""
     with np.errstate(over="ignore", invalid="ignore"):
         return rows.astype(dtype, copy=False)
+
+
+def empty_aligned(rows: int, dim: int, dtype: DTypeLike) -> Matrix:
+    """Return an empty array that `jax.numpy.from_dlpack` can take over without a copy."""
+    size = rows * dim * np.dtype(dtype).itemsize
+    buffer = np.empty(size + CACHE_LINE, np.uint8)
+    start = -buffer.ctypes.data % CACHE_LINE
+    return buffer[start : start + size].view(dtype).reshape(rows, dim)

@@ -1,16 +1,45 @@
 """Labels are beside their points, within the frame, and do not overlap."""
 
+import re
+import shutil
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.font_manager import FontEntry
+from matplotlib.ft2font import FT2Font
 from matplotlib.text import Annotation
 
-from w2v_jax.vectors.plots.canvas import new_figure
+from w2v_jax.vectors.plots import canvas
+from w2v_jax.vectors.plots.canvas import find_fonts, new_figure
 from w2v_jax.vectors.plots.labels import draw_words, place_labels, printable
 
 NO_MARKS = np.empty((0, 2))
 FRAME = np.array([(0.0, 0.0), (300.0, 200.0)])
+
+
+def test_letters_come_from_any_font_and_words_drawn_as_boxes_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    plain, other = (FT2Font(str(folder / name)).get_charmap() for name in ("DejaVuSans.ttf", "STIXNonUni.ttf"))
+    letter = chr(min(other.keys() - plain.keys()))
+    shutil.copy(folder / "STIXNonUni.ttf", tmp_path)
+    (tmp_path / "damaged.ttf").write_bytes(b"no font")
+    fonts = [FontEntry(str(tmp_path / name), name=name) for name in ("damaged.ttf", "STIXNonUni.ttf")]
+    fonts += [font for font in canvas.fontManager.ttflist if font.fname.startswith(matplotlib.get_data_path())]
+    monkeypatch.setattr(canvas.fontManager, "ttflist", fonts)
+    assert find_fonts("a" + letter) == (["sans-serif", "STIXNonUni.ttf"], set())
+    assert find_fonts("a字") == (["sans-serif"], {"字"})
+    points = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])
+    boxes = "w2v_jax: 2 words are drawn as boxes, .*: 字a, 한; .*html map\n"
+    for words, said in ((["a", "b", "c"], ""), (["字a", "b", "한"], boxes)):
+        axes = new_figure(points, "title", margin=0.1)[1]
+        draw_words(axes, words, points, ["red"] * 3, areas=[9.0] * 3, bold=[False] * 3)
+        assert re.fullmatch(said, capsys.readouterr().err)
 
 
 @settings(deadline=None, max_examples=50)

@@ -1,13 +1,18 @@
 """Create figures without a display, and save them as PNG or SVG."""
 
+import contextlib
 import os
+import sys
 import warnings
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager
+from matplotlib.ft2font import FT2Font
 
 from ...files import atomic_write
 from ..endings import check_picture
@@ -36,8 +41,32 @@ def new_figure(points: Float[np.ndarray, "n 2"], title: str, *, margin: float, s
     axes.set_axis_off()
     (left, bottom), (right, top) = (low + high - extent) / 2, (low + high + extent) / 2
     axes.set(xlim=(left, right), ylim=(bottom, top))
-    figure.text(0.02, 1 - heading / 2 / (height + heading), title, fontsize=12, va="center", parse_math=False)
+    families, _ = find_fonts(title)
+    y = 1 - heading / 2 / (height + heading)
+    figure.text(0.02, y, title, fontsize=12, va="center", parse_math=False, fontfamily=families)
     return figure, axes
+
+
+def find_fonts(text: str) -> tuple[list[str], set[str]]:
+    """Return the font families that draw a text, the default one first, and the letters that no font here has."""
+    families, missing = list(matplotlib.rcParams["font.family"]), {*text}
+    missing -= {*map(chr, FT2Font(findfont(FontProperties())).get_charmap())}
+    own = matplotlib.get_data_path()  # fonts for mathematics, and one that draws boxes
+    for font in sorted(fontManager.ttflist, key=lambda font: (font.style != "normal", font.name)):
+        with contextlib.suppress(RuntimeError, OSError):  # a damaged font, or one removed since
+            if missing and not font.fname.startswith(own):
+                found = missing & {*map(chr, FT2Font(font.fname).get_charmap())}
+                families += [font.name] * bool(found)
+                missing -= found
+    return families, missing
+
+
+def report_missing_letters(words: Sequence[str], missing: set[str]) -> None:
+    """Name words that are drawn as boxes on standard error."""
+    if boxes := [word for word in words if missing & {*word}]:
+        some = ", ".join(boxes[:3]) + (", …" if len(boxes) > 3 else "")
+        print(f"w2v_jax: {len(boxes)} words are drawn as boxes, as no font here has their letters: {some}; install a "
+              "font, such as Noto, or draw an .html map", file=sys.stderr)  # fmt: skip
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from .canvas import MISSING_GLYPH
+from .canvas import MISSING_GLYPH, find_fonts, report_missing_letters
 
 SIDES = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])
 """Directions from a point to its label, the best first."""
@@ -57,17 +57,20 @@ def draw_words(
       avoid: as `place_labels` takes it.
     """
     figure: Any = axes.get_figure(root=True)
+    shown = [printable(word) for word in words]
+    families, missing = find_fonts("".join(shown))
+    report_missing_letters(shown, missing)
     axes.scatter(points[:, 0], points[:, 1], s=areas, color=colors, linewidths=0, zorder=2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", MISSING_GLYPH)
         figure.draw_without_rendering()  # fixes the transformation from data to pixels
         texts = [
             axes.annotate(
-                printable(word), (x, y), (0, 0), textcoords="offset points", ha="left", va="bottom", color=color,
+                word, (x, y), (0, 0), textcoords="offset points", ha="left", va="bottom", color=color,
                 fontsize=11 if strong else 8, fontweight="bold" if strong else "normal", parse_math=False,
-                path_effects=[withStroke(linewidth=2, foreground="white")],
+                path_effects=[withStroke(linewidth=2, foreground="white")], fontfamily=families,
             )
-            for word, (x, y), color, strong in zip(words, points.tolist(), colors, bold, strict=True)
+            for word, (x, y), color, strong in zip(shown, points.tolist(), colors, bold, strict=True)
         ]  # fmt: skip
         sizes = np.array([text.get_window_extent().size for text in texts]) + 1  # a pixel between neighbours
     pixels = axes.transData.transform(points)
