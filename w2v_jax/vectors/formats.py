@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..errors import InputError, check_one_of, check_positive
-from ..files import atomic_write, open_input
+from ..files import atomic_write, describe_format, open_input
 from ..text.tokens import MAX_WORD_LENGTH
 from .endings import PROJECTOR, AnyPath, check_ending, check_source, ending_of
 from .npz_format import read_npz, write_npz
@@ -32,10 +31,6 @@ DTYPES = {
 }  # fmt: skip
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 FASTTEXT, PICKLE = "a fastText model", "a pickle, as gensim's .kv and .model are"
-FORMATS = {
-    FASTTEXT: re.escape((793712314).to_bytes(4, "little")), PICKLE: rb"\x80[\x02-\x05]",
-    "an HDF5 file": rb"\x89HDF\r\n", "a Parquet file": b"PAR1", "a NumPy array (.npy)": rb"\x93NUMPY",
-}  # fmt: skip
 ADVICE = {
     FASTTEXT: "write its words' vectors: fasttext print-word-vectors MODEL < WORDS > out.vec",
     PICKLE: "load it in gensim, and call save_word2vec_format('out.bin', binary=True)",
@@ -91,8 +86,7 @@ def _choose_reader(file: Any, name: str) -> Callable[[BinaryIO, str, int, int, D
         return read_npz
     if head[4:9] == b"\0\0\0\0{":
         return read_safetensors
-    kind = next((kind for kind, pattern in FORMATS.items() if re.match(pattern, head, re.DOTALL)), None)
-    if kind:
+    if kind := describe_format(head):
         advice = ADVICE.get(kind, "read its words and vectors there, and save KeyedVectors(words, vectors)")
         raise InputError(f"{name}: is {kind}, not a file of vectors; {advice}")
     first, _, body = head.partition(b"\n")
