@@ -157,7 +157,7 @@ def test_sentences_are_lines() -> None:
         ([], "there are no sentences; give lists"),
         ([[], [""]], "the sentences hold no words"),
     ],
-    ids=lambda part: str(part)[:30],
+    ids=lambda part: str(part)[:18],
 )
 def test_sentences_that_are_not_lists_of_words_are_refused(sentences: Any, message: str) -> None:
     with pytest.raises(InputError, match=f"^[^\n]*{message}"):
