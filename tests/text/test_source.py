@@ -18,7 +18,7 @@ TEXT = b"to be or\nnot to be\n"
 JSON = b'{"id": 1, "text": "to be"}\n'
 
 
-@pytest.mark.parametrize("content", [TEXT, gzip.compress(TEXT)])
+@pytest.mark.parametrize("content", [TEXT, gzip.compress(TEXT, mtime=0)])
 @pytest.mark.parametrize("source", ["-", "pipe", "fd"])
 def test_pipes_are_copied_and_the_copy_is_removed(
     source: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -51,7 +51,7 @@ def test_closed_and_shared_pipes_are_refused(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [("a.txt", b"%PDF-1.4", "is a PDF file, not a text"), ("a.parquet", b"PAR1", "is a Parquet file; .*--field"),
-     ("a.gz", gzip.compress(b"x" * 257 + b"ustar"), "is a tar archive, not a text"),
+     ("a.gz", gzip.compress(b"x" * 257 + b"ustar", mtime=0), "is a tar archive, not a text"),
      ("a.txt", "to be".encode("utf-16"), "is UTF-16 text; convert it: iconv -f utf-16 -t utf-8"),
      ("a.txt", "to be".encode("utf-16-be"), "iconv -f utf-16be -t"),
      ("a", "to be".encode("utf-32-le"), "-f utf-32le -t"),
