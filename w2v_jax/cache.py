@@ -86,6 +86,10 @@ def atomic_dir(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[s
                 elif lookup(folder, key) is None:
                     raise InputError(f"{folder}: holds something else; name another folder") from None
     except OSError as error:
+        if not all(os.access(path, os.R_OK) for path in (folder, *folder.glob("*"))) and folder.exists():
+            raise InputError(
+                f"{folder}: is another user's, and cannot be read; give another folder (--cache)"
+            ) from error
         raise cannot_write(folder, error) from error
 
 

@@ -52,10 +52,23 @@ def main(args: list[str] | None = None) -> None:
     except TrainingInterrupted as interruption:
         _say(str(interruption))
         sys.exit(128 + interruption.signal)
+    except (RuntimeError, AssertionError) as error:
+        platforms = os.environ.get("JAX_PLATFORMS")
+        if platforms is None or "jax" not in sys.modules or _has_device():
+            raise
+        _exit(1, f"JAX_PLATFORMS is {platforms}, and JAX has no such device here: {str(error).splitlines()[:1]}; "
+                 "unset it, or install JAX for that device")  # fmt: skip
     except (InputError, FloatingPointError, OSError) as error:
         if isinstance(error, OSError):
             _discard_output()
         _exit(1, " ".join(str(error).splitlines()))
+
+
+def _has_device() -> bool:
+    try:
+        return bool(sys.modules["jax"].devices())
+    except (RuntimeError, AssertionError):
+        return False
 
 
 def _discard_output() -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import operator
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -22,6 +23,9 @@ class UnknownWordError(InputError, KeyError):
     def __str__(self) -> str:
         close = self.close_words()
         shown = repr(self.word if len(str(self.word)) <= MAX_SHOWN else str(self.word)[:MAX_SHOWN] + "…")
+        form = lambda word: unicodedata.normalize("NFKC", word)
+        if same := next((word for word in close if form(word) == form(str(self.word))), None):
+            return f"{shown} is not in the vocabulary, but {same!a} is, its other Unicode form; normalize both"
         return f"{shown} is not in the vocabulary" + (f"; did you mean {', '.join(close)}?" if close else "")
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import pytest
 from w2v_jax.errors import InputError, UnknownWordError
 from w2v_jax.text.vocabulary import Vocabulary
 
-VOCABULARY = Vocabulary(("the", "banking", "crises", "Paris", "cri\nes"), np.array([9, 4, 2, 1, 1]))
+VOCABULARY = Vocabulary(("the", "banking", "crises", "Paris", "cri\nes", "Caf\xe9"), np.array([9, 4, 2, 1, 1, 1]))
 
 
 def test_fingerprint_depends_on_words_and_counts() -> None:
@@ -21,7 +21,8 @@ def test_fingerprint_depends_on_words_and_counts() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [("bankin", "; did you mean banking?"), ("paris", "; did you mean Paris?"), ("qqqq", ""), ("cri\nses",
-      "; did you mean crises?"), ("x" * 999, ""), (3, "")],
+      "; did you mean crises?"), ("x" * 999, ""), (3, ""), ([3], ""),
+     ("Cafe\u0301", ", but 'Caf\\xe9' is, its other Unicode form; normalize both")],
 )  # fmt: skip
 def test_unknown_word_raises_and_suggests_close_spellings(word: Any, message: str) -> None:
     with pytest.raises(UnknownWordError) as raised:

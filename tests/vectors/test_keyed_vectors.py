@@ -1,6 +1,6 @@
 """Queries on word vectors, compared with gensim."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -175,7 +175,7 @@ OF_A_WORD = (ONE.most_similar, partial(ONE.similarity, "a"), ONE.__getitem__)
         (lambda: KeyedVectors(["a"], np.zeros(1)), r"vectors are float64\(1,\); they must be words × numbers"),
         (lambda: KeyedVectors(["a"], np.array([["1"]])), "vectors are <U1"),
         (lambda: KeyedVectors(["a", "b"], np.array([[1], [np.nan]])).unit, "the vector of 'b' holds a number"),
-        (lambda: ONE.doesnt_match([["a"]]), "a word must be a string, not list"),  # type: ignore[list-item]
+        (lambda: ONE.doesnt_match([["a"]]), "is not in the vocabulary"),  # type: ignore[list-item]
         (lambda: ONE.most_similar([]), "at least one word"),
         (lambda: ONE.ranks([("a", "b"), ("a", "c")]), "'c' is not in the vocabulary"),
         *[(partial(query, "c"), "'c' is not in the vocabulary") for query in OF_A_WORD],
@@ -208,6 +208,25 @@ def test_huge_and_tiny_vectors_are_normalised(size: float) -> None:
     vectors = KeyedVectors(["a", "b", "c"], np.array([[3, 4], [4, 3], [0, 0]], np.float32) * np.float32(size))
     assert vectors.similarity("a", "b") == pytest.approx(0.96)
     assert not vectors.unit[2].any()
+
+
+def test_columns_of_a_table_and_masks_of_any_kind_are_taken() -> None:
+    class Column(Sequence[str]):
+        """Like a sorted pandas column: [] takes labels, iteration goes by position."""
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["a", "b", "c"])
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, label: Any) -> Any:
+            return ["c", "b", "a"][label]
+
+    vectors = KeyedVectors(Column(), np.array([[1, 0], [3, 4], [0, 1]], np.float32))
+    assert [word for word, _ in vectors.most_similar("a")] == ["b", "c"]
+    for mask in ([False, False, True], jnp.array([False, False, True])):
+        assert [word for word, _ in vectors.most_similar("a", among=mask)] == ["c"]
 
 
 def test_scaling_by_a_power_of_two_changes_no_bit() -> None:

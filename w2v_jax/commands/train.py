@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -116,6 +117,9 @@ def train(
     source = named_corpus(corpus, cache=cache) if corpus in NAMED_CORPORA and not Path(corpus).exists() else corpus
     encoded = Corpus.from_file(source, text, cache=cache, known=start and start.vocabulary, shard=shard)
     log = print if is_first else lambda *_: None
+    size, free = 4 * len(encoded.vocabulary) * training.dim, shutil.disk_usage(out.absolute().parent).free
+    if is_first and size > free:
+        raise InputError(f"{out}: the vectors take {size:,} bytes, and {free:,} are free there; name another folder")
     log(
         f"{encoded.source_tokens:,} words, {len(encoded.ids):,} of them among the {len(encoded.vocabulary):,} "
         f"with vectors; encoded in {encoded.folder}" + (f"; part 1 of {shard.count}" if shard else "")

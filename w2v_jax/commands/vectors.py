@@ -146,7 +146,8 @@ def info(vectors: VectorsFile, json_: Json = False) -> None:
 
 def plot(
     source: tyro.conf.Positional[str], out: Path, words: tuple[str, ...] = (), analogies: tuple[str, ...] = (),
-    neighbors_of: str | None = None, top: int | None = None, method: Literal["pca", "tsne"] = "pca",
+    neighbors_of: Annotated[str | None, tyro.conf.DisallowNone] = None, top: int | None = None,
+    method: Literal["pca", "tsne"] = "pca",
 ) -> None:  # fmt: skip
     """Plot a map of words, analogies, the neighbourhood of a word, or training curves.
 

@@ -34,7 +34,7 @@ class Vocabulary:
         return len(self.words)
 
     def __contains__(self, word: object) -> bool:
-        return word in self.index
+        return isinstance(word, str) and word in self.index
 
     def __getitem__(self, word: str) -> int:
         """Return the id of a word.
@@ -42,12 +42,9 @@ class Vocabulary:
         Raises:
           UnknownWordError: the word is not in the vocabulary; a KeyError, whose message suggests close spellings.
         """
-        try:
-            return self.index[word]
-        except KeyError:
-            raise UnknownWordError(word, self.words) from None
-        except TypeError:
-            raise InputError(f"a word must be a string, not {type(word).__name__}") from None
+        if word not in self:
+            raise UnknownWordError(word, self.words)
+        return self.index[word]
 
     @functools.cached_property
     def index(self) -> dict[str, int]:

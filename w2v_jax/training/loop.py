@@ -141,7 +141,8 @@ def train(
         if not (reports.any_target or learnt_before):
             raise InputError(
                 "no word has another word beside it on its line, so there is nothing to learn; "
-                "give longer lines, or a larger --sample, which keeps more of the frequent words"
+                "separate words by spaces (segment Chinese or Japanese first), give longer lines, or a larger "
+                "--sample, which keeps more of the frequent words"
             )
         if saved:
             saved.save(state, step, words)

@@ -46,7 +46,7 @@ def load_warm_start(path: str | os.PathLike[str]) -> WarmStart:
     if not os.path.splitext(path)[1] and "://" not in str(path) and not os.path.exists(path):  # meant for a folder
         raise InputError(f"{os.fspath(path)}: no such folder, nor file")
     vectors = KeyedVectors.load(path)
-    known = {"center": jnp.asarray(vectors.vectors), **named_tables(vectors.params or {})}
+    known = jax.tree.map(jnp.asarray, {"center": vectors.vectors, **named_tables(vectors.params or {})})
     return WarmStart(vectors.vocabulary, known)
 
 
@@ -128,9 +128,9 @@ def old_ids(old: Vocabulary, new: Vocabulary) -> Int[np.ndarray, " V"]:
     return np.array([old.index.get(word, -1) for word in new.words], np.int32)
 
 
-def _follow_words(table: Array, fresh: Array, old: Vocabulary, new: Vocabulary, name: str) -> Array:
+def _follow_words(table: Array | np.ndarray, fresh: Array, old: Vocabulary, new: Vocabulary, name: str) -> Array:
     if table.shape == fresh.shape and len(fresh) != len(new):  # its rows are not words
-        return table
+        return jnp.asarray(table)
     if table.shape != (len(old), *fresh.shape[1:]) or len(fresh) != len(new):
         raise InputError(f"the {name} table has the shape {table.shape}, and there are {len(old)} words of "
                          f"{fresh.shape[1]} numbers; give a vocabulary and tables that belong together")  # fmt: skip

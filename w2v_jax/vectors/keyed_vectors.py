@@ -42,6 +42,8 @@ class KeyedVectors:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vectors", np.asarray(self.vectors))
+        if not isinstance(self.words, list | tuple):  # a column of a table, whose [] may take labels, not positions
+            object.__setattr__(self, "words", list(self.words))
         rows = {"vectors": self.vectors, "counts": self.counts}
         if isinstance(self.params, Params):
             rows |= {f"{name} vectors": table for name, table in self.params._asdict().items()}

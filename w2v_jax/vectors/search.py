@@ -3,11 +3,11 @@
 In numpy: queries also work in a forked process, where JAX would hang, and need no compilation.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Integer
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ..errors import InputError, check_one_of
 from ..text.vocabulary import Vocabulary
@@ -18,7 +18,7 @@ Term = str | Vector | tuple[str | Vector, float]
 Terms = str | Vector | Sequence[Term]
 Query = str | tuple[Terms, Terms]
 """A word, or (positive terms, negative terms)."""
-Among = Sequence[str] | Bool[np.ndarray, " V"]
+Among = Sequence[str] | Sequence[bool] | Bool[np.ndarray, " V"] | Bool[Array, " V"]
 """Words, or a mask over the vocabulary."""
 Method = Literal["3cosadd", "3cosmul"]
 Score = Callable[[Float[np.ndarray, "T D"]], Float[np.ndarray, "Q T"]]
@@ -78,7 +78,8 @@ def check_vector(vector: object, dim: int) -> None:
 def _signed_terms(query: Query) -> list[tuple[str | Vector, int, float | None]]:
     """Return each term with the sign of its side, and its weight if it has one."""
     sides = (query, []) if isinstance(query, str) else query
-    lists = [[side] if isinstance(side, str | np.ndarray) else side for side in sides]
+    is_term = lambda side: isinstance(side, str | np.ndarray) or not isinstance(side, Iterable)
+    lists: list[Any] = [[side] if is_term(side) else side for side in sides]
     signed = [(term, sign) for terms, sign in zip(lists, (1, -1), strict=True) for term in terms]
     return [(term[0], sign, term[1]) if isinstance(term, tuple) else (term, sign, None) for term, sign in signed]
 
@@ -87,11 +88,14 @@ def candidate_ids(among: Among, vocabulary: Vocabulary) -> Integer[np.ndarray, "
     """Return the ids of the words that may be answers, in ascending order, without repeats."""
     if isinstance(among, str):
         raise InputError(f"among must be a list of words or a mask, not {among!r}; write [{among!r}]")
-    if not isinstance(among, np.ndarray):
-        return np.array(sorted({vocabulary[word] for word in among}), np.int64)
-    if among.shape != (len(vocabulary),):
-        raise InputError(f"a mask of shape {among.shape} for {len(vocabulary)} words; each word needs one entry")
-    return np.flatnonzero(among)
+    entries: Any = among
+    kind = getattr(entries, "dtype", None) or np.asarray(entries[:1]).dtype
+    if kind != np.dtype(bool):
+        return np.array(sorted({vocabulary[word] for word in entries}), np.int64)
+    mask = np.asarray(entries, bool)
+    if mask.shape != (len(vocabulary),):
+        raise InputError(f"a mask of shape {mask.shape} for {len(vocabulary)} words; each word needs one entry")
+    return np.flatnonzero(mask)
 
 
 def nearest(
