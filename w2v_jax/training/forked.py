@@ -29,7 +29,7 @@ jax_is_broken = False
 def _after_fork() -> None:
     global jax_is_broken
     bridge: Any = sys.modules.get("jax._src.xla_bridge")
-    jax_is_broken = jax_is_broken or (bridge is not None and bridge.backends_are_initialized())
+    jax_is_broken = jax_is_broken or (bridge is not None and bridge.backends_are_initialized())  # not public in jax
 
 
 if hasattr(os, "register_at_fork"):
