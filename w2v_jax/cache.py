@@ -86,7 +86,7 @@ def atomic_dir(folder: Path, key: dict[str, Any]) -> Iterator[tuple[Path, dict[s
                 elif lookup(folder, key) is None:
                     raise InputError(f"{folder}: holds something else; name another folder") from None
     except OSError as error:
-        if not all(os.access(path, os.R_OK) for path in (folder, *folder.glob("*"))) and folder.exists():
+        if os.path.exists(folder) and not all(os.access(path, os.R_OK) for path in (folder, *folder.glob("*"))):
             raise InputError(
                 f"{folder}: is another user's, and cannot be read; give another folder (--cache)"
             ) from error
